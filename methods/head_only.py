@@ -1,0 +1,37 @@
+"""The control: a head on the bare backbone, no prompt. What a prompt is worth is measured against it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from .backbone import Backbone
+from .forms import Form
+from .prompt import PromptModule, Start
+from .task import Task
+
+
+@dataclass(frozen=True)
+class HeadOnly:
+    """No prompt at all; only the heads learn."""
+
+    name: ClassVar[str] = "head-only"
+    learning_rate: float = 5e-3
+    head_learning_rate: float = 5e-3
+
+    def build(
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+    ) -> PromptModule:
+        """Nothing to train but the heads."""
+        del backbone, generator, start
+        return _Nothing(len(tasks))
+
+
+class _Nothing(PromptModule):
+    def __init__(self, tasks: int) -> None:
+        super().__init__()
+        self._tasks = tasks
+
+    def forms(self) -> list[Form]:
+        return [None] * self._tasks

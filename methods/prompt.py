@@ -1,0 +1,86 @@
+"""What a method builds: a module that trains prompts for K tasks and folds each into a form."""
+
+from collections.abc import Sequence
+from dataclasses import Field
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from .backbone import Backbone
+from .forms import Form, Prefix, SoftPrompt
+from .task import Task
+
+
+class PromptModule(nn.Module):
+    """Trainable prompts of K tasks. Subclasses hold the parameters; nothing here touches the backbone."""
+
+    def forms(self) -> list[Form]:
+        """One form per task, as differentiable tensors."""
+        raise NotImplementedError
+
+    def shared(self) -> Form:
+        """The prompt that all tasks share, if there is one."""
+        return None
+
+    def factors(self, task: int) -> dict[str, Tensor]:
+        """What made a task's form out of the shared prompt; kept in its artifact beside the folded form."""
+        return {}
+
+    def parameters_per_task(self) -> int:
+        """Numbers that one more task adds to training, without its head."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def fold(self, task: int) -> Form:
+        """The task's form, detached: what is left to serve."""
+        return detached(self.forms()[task])
+
+
+# What --from hands to a method: the shared prompt it starts at.
+Start: TypeAlias = Form
+
+
+class Method(Protocol):
+    """A frozen dataclass of hyperparameters; `build` turns it into something to train."""
+
+    name: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def learning_rate(self) -> float:
+        """AdamW's rate for the prompts."""
+        ...
+
+    @property
+    def head_learning_rate(self) -> float:
+        """AdamW's rate for the heads."""
+        ...
+
+    def build(
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+    ) -> PromptModule:
+        """Prompts for the tasks on the backbone, started from words or from `start`."""
+        ...
+
+
+def as_prefix(matrix: Tensor, backbone_shape: tuple[int, int, int]) -> Prefix:
+    """[P, W] as a prefix in all L layers, for the backbone's (L, N, D)."""
+    layers, heads, head_dim = backbone_shape
+    key_values = matrix.view(len(matrix), layers, 2, heads, head_dim).permute(1, 2, 3, 0, 4)
+    return Prefix(key_values, tuple(range(layers)))
+
+
+def as_matrix(prefix: Prefix) -> Tensor:
+    """The inverse of `as_prefix`: [P, W]."""
+    return prefix.key_values.permute(3, 0, 1, 2, 4).reshape(prefix.key_values.shape[3], -1).clone()
+
+
+def detached(form: Form) -> Form:
+    """The same form, cut from the graph and contiguous, so that it can be stored."""
+    match form:
+        case SoftPrompt(embeddings, placement):
+            return SoftPrompt(embeddings.detach().clone().contiguous(), placement)
+        case Prefix(key_values, layers):
+            return Prefix(key_values.detach().clone().contiguous(), layers)
+        case None:
+            return None

@@ -1,0 +1,123 @@
+"""The training loop: a generator that yields one Step per update and can be left and resumed at any of them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .batches import batches_per_epoch, epoch_batches
+from .encoding import Example
+from .learner import Learner
+
+WARMUP = 0.06  # share of all steps during which the learning rate rises
+
+Reduce = Callable[[Tensor], Tensor]  # sums a flat tensor over the workers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and in which order; rank and world say which rows of each batch are this worker's."""
+
+    epochs: int
+    batch_size: int
+    seed: int
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update: mean losses over the whole batch, in nats per row."""
+
+    index: int  # updates done, from 1
+    total: int
+    epoch: int  # from 0
+    last_of_epoch: bool
+    rows: int
+    loss: float
+    task_losses: Mapping[int, float]
+    signal: int  # the sum of what the workers wished for, the same on all of them
+
+
+@dataclass
+class Progress:
+    """What a loop needs to go on where another stopped."""
+
+    optimizer: torch.optim.Optimizer
+    done: int = 0
+    wish: Callable[[], int] = field(default=lambda: 0)  # a number that all workers come to see at the same step
+
+
+def train(
+    learner: Learner,
+    data: Sequence[Sequence[Example]],
+    plan: Plan,
+    progress: Progress,
+    reduce: Reduce = lambda t: t,
+) -> Iterator[Step]:
+    """Train on data[k] (the examples of task k), beginning after `progress.done` updates.
+
+    The gradient is the mean over the rows of the whole batch: workers sum theirs, so the result does not depend on
+    their number beyond the order of floating-point sums.
+    """
+    lengths = [[example.length for example in examples] for examples in data]
+    per_epoch = batches_per_epoch(lengths, plan.batch_size)
+    total = per_epoch * plan.epochs
+    rates = [group["lr"] for group in progress.optimizer.param_groups]
+    for epoch in range(progress.done // per_epoch, plan.epochs):
+        batches = epoch_batches(lengths, plan.batch_size, plan.seed, epoch)
+        for place in range(progress.done % per_epoch, len(batches)):
+            batch = sorted(batches[place], key=lambda cursor: (lengths[cursor[0]][cursor[1]], cursor))
+            rows = [(task, data[task][index]) for task, index in batch]
+            scale = schedule(progress.done, total)
+            for group, rate in zip(progress.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * scale
+            sums, signal = _accumulate(learner, rows, plan, progress, reduce)
+            progress.optimizer.step()
+            progress.done += 1
+            yield Step(
+                index=progress.done,
+                total=total,
+                epoch=epoch,
+                last_of_epoch=place + 1 == len(batches),
+                rows=len(rows),
+                loss=sum(loss for loss, _ in sums.values()) / len(rows),
+                task_losses={task: loss / count for task, (loss, count) in sums.items()},
+                signal=signal,
+            )
+
+
+def schedule(done: int, total: int) -> float:
+    """The factor on the learning rate: a linear rise over the first steps, then a linear fall to zero."""
+    warmup = max(1, round(WARMUP * total))
+    if done < warmup:
+        return (done + 1) / warmup
+    return (total - done) / max(1, total - warmup)
+
+
+def _accumulate(
+    learner: Learner, rows: Sequence[tuple[int, Example]], plan: Plan, progress: Progress, reduce: Reduce
+) -> tuple[dict[int, tuple[float, int]], int]:
+    """Put the batch's mean gradient into every parameter; the summed loss and row count per task over all workers."""
+    progress.optimizer.zero_grad(set_to_none=False)
+    sums: defaultdict[int, float] = defaultdict(float)
+    for losses, tasks in learner.losses(rows[plan.rank :: plan.world]):
+        (losses.sum() / len(rows)).backward()
+        for task in tasks.unique().tolist():
+            sums[task] += losses.detach()[tasks == task].sum().item()
+    counts = {task: sum(1 for owner, _ in rows if owner == task) for task in {owner for owner, _ in rows}}
+    parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    order = sorted(counts)
+    extra = torch.tensor([*(sums[task] for task in order), float(progress.wish())])
+    grads = [parameter.grad.flatten() for parameter in parameters if parameter.grad is not None]
+    flat = reduce(torch.cat([*grads, extra.to(grads[0].device)]))
+    place = 0
+    for parameter in parameters:
+        parameter.grad = flat[place : place + parameter.numel()].view_as(parameter)
+        place += parameter.numel()
+    totals = flat[place:].tolist()
+    return {task: (totals[i], counts[task]) for i, task in enumerate(order)}, round(totals[-1])

@@ -1,0 +1,57 @@
+"""Rows that the database itself refuses to change, on SQLite and PostgreSQL."""
+
+from collections.abc import Sequence
+
+from alembic import op
+
+
+def freeze(table: str, message: str, *, keys: Sequence[str], when: str = "TRUE") -> None:
+    """Refuse UPDATE and DELETE of the rows for which `when` holds of OLD; on PostgreSQL TRUNCATE as well.
+
+    `keys` are the table's unique keys: SQLite's INSERT OR REPLACE deletes the rows in its way without asking
+    the DELETE trigger, so there an INSERT over a frozen row is refused.
+    """
+    if _is_postgresql():
+        op.execute(_function(table, "frozen", f"RAISE EXCEPTION '{message}' USING ERRCODE = '23000';"))
+        op.execute(
+            f"CREATE TRIGGER frozen BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW WHEN ({when}) "
+            f"EXECUTE FUNCTION {table}_frozen()"
+        )
+        op.execute(
+            f"CREATE TRIGGER kept BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {table}_frozen()"
+        )
+        return
+    for action in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER {table}_frozen_{action.lower()} BEFORE {action} ON {table} WHEN {when} "
+            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+        )
+    if not keys:
+        return
+    same = " OR ".join(f"({key}) = ({_of_new(key)})" for key in keys)
+    refuse_insert(table, message, f"SELECT 1 FROM {table} AS old WHERE ({same}) AND {when}")
+
+
+def refuse_insert(table: str, message: str, rows: str) -> None:
+    """Refuse INSERT of a row NEW for which the query `rows` finds something."""
+    if _is_postgresql():
+        refusal = f"IF EXISTS ({rows}) THEN RAISE EXCEPTION '{message}' USING ERRCODE = '23000'; END IF;"
+        op.execute(_function(table, "closed", f"{refusal} RETURN NEW;"))
+        op.execute(f"CREATE TRIGGER closed BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_closed()")
+    else:
+        op.execute(
+            f"CREATE TRIGGER {table}_closed BEFORE INSERT ON {table} WHEN EXISTS ({rows}) "
+            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+        )
+
+
+def _is_postgresql() -> bool:
+    return op.get_bind().dialect.name == "postgresql"
+
+
+def _function(table: str, name: str, body: str) -> str:
+    return f"CREATE FUNCTION {table}_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$"
+
+
+def _of_new(key: str) -> str:
+    return ", ".join(f"NEW.{column.strip()}" for column in key.split(","))

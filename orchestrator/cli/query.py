@@ -1,0 +1,124 @@
+"""`promptctl query`: predictions from a running server, for one row or for a stream of them."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol
+
+import click
+
+from . import complete
+from .failures import Failure, as_object, explain
+from .options import remember
+from .output import Listing, show
+
+BATCH = 64
+FAULTS_OF_A_ROW = {"invalid", "not_found", "integrity"}
+Row = Mapping[str, Any]
+
+
+class Client(Protocol):
+    """What answers: `serve.client.Client`."""
+
+    def predict(self, inputs: list[dict[str, Any]], /) -> list[dict[str, Any]]:
+        """One output for each input, in their order."""
+        ...
+
+
+@click.command()
+@click.argument("reference", metavar="REF|-", shell_complete=complete.references)
+@click.argument("text", required=False, metavar="[TEXT|-]")
+@click.option("--text-pair", help="The second text of a pair task.")
+@click.option("--question", help="The question of a span-qa task.")
+@click.option("--context", help="Where its answer stands.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), is_eager=True, callback=remember,
+              help="How to print the answer.  [default: table on a terminal, else json]")  # fmt: skip
+@click.pass_context
+def query(ctx: click.Context, reference: str, text: str | None, output: str | None, **values: str | None) -> None:
+    """Ask a running server for predictions.
+
+    With - instead of TEXT, reads rows as JSON lines and writes one JSON line for each, in their order. A row
+    has text, text_pair, question, context as its task needs, and its own prompt where REF is -. A row that
+    fails gives a line with its error; the exit code is then that of the first. PROMPTCTL_SERVER names the
+    server.
+
+    \b
+    promptctl query sentiment "I liked it"
+    promptctl query qa --question "Who came?" --context "Ada came in May."
+    promptctl query sentiment - < reviews.jsonl > answers.jsonl
+    promptctl query - < mixed.jsonl
+    """
+    from serve.client import Client as Http
+
+    from ..settings import Settings
+
+    row = {"text": text, **values}
+    given = {key: value for key, value in row.items() if value is not None}
+    client = Http(Settings().server)
+    if reference == "-" or text == "-":
+        prompt = {} if reference == "-" else {"prompt": reference}
+        ctx.exit(answer_stream(client, click.get_binary_stream("stdin"), prompt))
+    if not given.keys() & {"text", "question"}:
+        raise click.UsageError("nothing to ask: give TEXT, or --question and --context, or - to read rows", ctx)
+    (answer,) = client.predict([{"prompt": reference} | given])
+    _show(answer, output or ("table" if sys.stdout.isatty() else "json"))
+
+
+def answer_stream(client: Client, lines: Iterable[bytes], defaults: Row) -> int:
+    """Answer JSON lines in batches; the exit code of the first row that failed, else 0."""
+    exit_code = 0
+    for first, batch in _batches(lines):
+        rows = [_parsed(line, number, defaults) for number, line in enumerate(batch, first)]
+        answers = iter(_answered(client, [row for row in rows if isinstance(row, dict)]))
+        for number, row in enumerate(rows, first):
+            answer = row if isinstance(row, Failure) else next(answers)
+            if isinstance(answer, Failure):
+                exit_code = exit_code or answer.exit_code
+                answer = {"line": number} | as_object(answer)
+            click.echo(json.dumps(answer, ensure_ascii=False))
+    return exit_code
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    remaining, first = iter(lines), 1
+    while batch := list(islice(remaining, BATCH)):
+        yield first, batch
+        first += len(batch)
+
+
+def _parsed(line: bytes, number: int, defaults: Row) -> dict[str, Any] | Failure:
+    try:
+        row = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        return Failure("invalid", f"line {number} is not a JSON object", "", 2)
+    return {**defaults, **row}
+
+
+def _answered(client: Client, rows: list[dict[str, Any]]) -> list[dict[str, Any] | Failure]:
+    # A request stands or falls whole; halving it finds the rows at fault, and answers the others.
+    from serve.errors import ServeError
+
+    if not rows:
+        return []
+    try:
+        return list(client.predict(rows))
+    except ServeError as error:
+        if error.code not in FAULTS_OF_A_ROW:
+            raise
+        if len(rows) == 1:
+            return [explain(error)]
+    half = len(rows) // 2
+    return _answered(client, rows[:half]) + _answered(client, rows[half:])
+
+
+def _show(answer: Row, output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    said = "label" if "label" in answer else "answer"
+    score = answer["scores"][answer["label"]] if said == "label" else answer["score"]
+    record = {said: answer[said], "score": score, "version": answer["version"]}
+    show(Listing("predictions", [record], tuple(record)), "table")

@@ -1,0 +1,144 @@
+"""`promptctl train`: from tasks to published versions."""
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from . import complete
+from .options import dry_run_option, output_option, say_dry_run
+from .output import Listing, plain, show, show_one
+
+if TYPE_CHECKING:
+    from ..specs import RunReport, RunSpec
+
+METHODS = ("mpt", "prompt-tuning", "prefix-tuning")  # the names in methods.METHODS, without importing torch
+COLUMNS = ("task", "version", "metric", "prompt", "head_only", "parameters", "bytes")
+SPEC = {"from": "shared_from", "set": "hyperparameters"}  # options that a RunSpec calls otherwise
+
+
+@click.command()
+@click.option("--tasks", multiple=True, metavar="NAME,...", shell_complete=complete.tasks, help="What to learn.")
+@click.option("--method", type=click.Choice(METHODS), default="mpt", show_default=True, help="How prompts learn.")
+@click.option("--set", multiple=True, metavar="KEY=VALUE", help="A hyperparameter of the method; repeatable.")
+@click.option("--epochs", type=int, default=3, show_default=True, help="How often each row is seen.")
+@click.option("--batch-size", type=int, default=32, show_default=True, help="Rows per step, over all workers.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides order and start.")
+@click.option("--workers", type=int, default=1, show_default=True, help="Ray workers; 0 trains in this process.")
+@click.option("--backbone", metavar="NAME|FOLDER", help="The frozen model; else PROMPTCTL_BACKBONE's.")
+@click.option("--from", metavar="shared:NAME", help="Start from a shared prompt instead of from words.")
+@click.option("--name", default="default", show_default=True, help="Publish the shared prompt as shared/NAME.")
+@click.option("--resume", metavar="RUN", shell_complete=complete.runs, help="Go on with a run that was stopped.")
+@dry_run_option
+@output_option
+@click.pass_context
+def train(ctx: click.Context, resume: str | None, dry_run: bool, output: str, **values: Any) -> None:
+    """Train prompts for one or more tasks and publish them.
+
+    Several tasks share one prompt and each gets its own version. Nothing is promoted: the report shows each
+    prompt beside its control, the same head trained without a prompt. A run that is stopped goes on with
+    --resume and ends with the same bytes.
+
+    \b
+    promptctl train --tasks qa,sentiment
+    promptctl train --tasks sentiment --method prefix-tuning --set length=8 --epochs 5
+    promptctl train --tasks reviews --from shared:default --dry-run
+    promptctl train --resume RUN
+    """
+    if resume is not None:
+        _refuse_other_options(ctx, dry_run)
+        report = _resumed(resume)
+    else:
+        spec = _spec(values)
+        if dry_run:
+            _show_plan(spec, output)
+            return
+        report = _trained(spec)
+    _show_report(report, output)
+
+
+def _refuse_other_options(ctx: click.Context, dry_run: bool) -> None:
+    given = [
+        name
+        for name in ctx.params
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE and name not in ("resume", "output")
+    ]
+    if given or dry_run:
+        raise click.UsageError(f"a resumed run keeps its own settings; leave out --{given[0].replace('_', '-')}", ctx)
+
+
+def _spec(values: dict[str, Any]) -> "RunSpec":
+    from ..specs import RunSpec, parse
+
+    named = {SPEC.get(key, key): value for key, value in values.items() if value is not None}
+    named["tasks"] = [name for names in values["tasks"] for name in names.split(",") if name]
+    named["hyperparameters"] = dict(_hyperparameter(pair) for pair in values["set"])
+    if not named["tasks"]:
+        raise click.UsageError("nothing to learn: give --tasks NAME,... or --resume RUN")
+    return parse(RunSpec, named, "run")
+
+
+def _hyperparameter(pair: str) -> tuple[str, object]:
+    """KEY=VALUE, where a value is a number, true, false, or else text."""
+    key, equals, value = pair.partition("=")
+    if not (key and equals and value):
+        raise click.UsageError(f"--set {pair!r} is not KEY=VALUE")
+    try:
+        found = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+    return key, found if isinstance(found, int | float | str) else value
+
+
+def _trained(spec: "RunSpec") -> "RunReport":
+    from rich.console import Console
+
+    from .. import runs
+    from ..progress import Bars
+    from ..settings import Settings
+
+    with Bars(Console(stderr=True)).live() as bars:
+        return runs.train(spec, Settings(), bars)
+
+
+def _resumed(run_id: str) -> "RunReport":
+    from rich.console import Console
+
+    from .. import runs
+    from ..progress import Bars
+    from ..settings import Settings
+
+    with Bars(Console(stderr=True)).live() as bars:
+        return runs.resume(run_id, Settings(), bars)
+
+
+def _show_plan(spec: "RunSpec", output: str) -> None:
+    from rich.console import Console
+
+    from .. import runs
+    from ..access import opened
+    from ..progress import Bars
+    from ..settings import Settings
+
+    settings = Settings()
+    with opened(settings, dry_run=True) as registry:
+        job = runs.plan(spec, settings, registry, Bars(Console(stderr=True)))
+    plan = spec.model_dump() | {"backbone": job.backbone, "start": job.start}
+    plan["rows"] = {task.task.name: task.rows for task in job.tasks}
+    show_one("plan", plan, output, name="name")
+    say_dry_run(True)
+
+
+def _show_report(report: "RunReport", output: str) -> None:
+    if output in ("json", "yaml"):
+        show_one("run", report, output)
+        return
+    records = [
+        plain(row) | {"version": row.reference, "prompt": row.value, "head_only": row.control} for row in report.rows
+    ]
+    show(Listing("versions", records, COLUMNS, name="version"), output)
+    shared = f", shared prompt {report.shared}" if report.shared else ""
+    click.echo(f"run {report.run_id}: {report.seconds:.0f} s{shared}, MLflow run {report.mlflow_run_id}", err=True)
+    references = " ".join(row.reference for row in report.rows)
+    click.echo(f"next: promptctl promote {references}", err=True)

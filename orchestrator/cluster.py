@@ -1,0 +1,77 @@
+"""Ray, started quietly and privately: no dashboard, no log to the terminal, nothing outside promptctl's home."""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import InvalidSpec
+
+# The longest path that Ray appends to its folder, and the longest that a Unix socket may have.
+_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_LONGEST = 107
+
+QUIET = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "GLOG_minloglevel": "3",
+}
+
+
+@contextlib.contextmanager
+def started(home: Path, folder: Path, cpus: int) -> Iterator[None]:
+    """A local Ray cluster for the time of the block.
+
+    Raises:
+        InvalidSpec: the folder's path is too long for Ray's sockets.
+    """
+    if len(str(folder) + _SOCKET) > _LONGEST:
+        raise InvalidSpec(
+            f"the path {str(folder)!r} is {len(str(folder))} characters long; Ray's sockets leave room for"
+            f" {_LONGEST - len(_SOCKET)}",
+            hint="set PROMPTCTL_HOME to a shorter folder",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    os.environ.update(QUIET)
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token(home))
+    import ray  # heavy, and it reads the environment when imported
+
+    for name in ("ray", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.CRITICAL,
+        object_store_memory=200 * 2**20,
+        _temp_dir=str(folder),
+    )
+    session = ray.get_runtime_context().get_session_name()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+    shutil.rmtree(folder / session, ignore_errors=True)  # logs of a good run tell nothing
+
+
+def _token(home: Path) -> Path:
+    """The cluster's secret, readable by its owner alone."""
+    path = home / "ray_token"
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    return path

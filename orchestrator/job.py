@@ -1,0 +1,44 @@
+"""What a run's workers are told: where the rows are and what to do with them, never the rows."""
+
+from typing import Any
+
+from pydantic import Field
+
+from .specs import RunSpec, Spec, Split, TaskSpec
+
+
+class TaskJob(Spec):
+    """One task as the driver found it; the worker reads the same bytes or refuses."""
+
+    task: TaskSpec
+    labels: tuple[str, ...]
+    digests: dict[str, str]  # split -> sha256 of the file
+    rows: dict[str, int]  # split -> good rows
+
+    @property
+    def held_out(self) -> Split:
+        """The split that a version is judged by."""
+        return "test" if "test" in self.digests else "validation"
+
+
+class Job(Spec):
+    """Everything a worker needs, as JSON."""
+
+    run_id: str
+    spec: RunSpec
+    backbone: str
+    tasks: tuple[TaskJob, ...]
+    events: str  # the events file, for a run without a cluster
+    checkpoint_s: float
+    resume_from: str | None = None
+    start: str | None = None  # the reference of the shared prompt to start from
+    threads: int = Field(ge=1)
+
+    def facts(self) -> dict[str, Any]:
+        """What must not change between a checkpoint and its resumption."""
+        return {
+            "spec": self.spec.model_dump(mode="json", exclude={"workers"}),
+            "backbone": self.backbone,
+            "data": [job.digests for job in self.tasks],
+            "start": self.start,
+        }

@@ -1,0 +1,62 @@
+"""Where things are kept: read from the environment, with defaults under one home folder."""
+
+import getpass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import InvalidSpec
+from .specs import faults
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id need not have a name
+        return "unknown"
+
+
+def _under_home(pattern: str) -> Any:
+    return Field(default_factory=lambda values: pattern.format(home=values.get("home", "")))
+
+
+class Settings(BaseSettings):
+    """PROMPTCTL_HOME, PROMPTCTL_DATABASE_URL, PROMPTCTL_STORE_URL, PROMPTCTL_BACKBONE and the like."""
+
+    model_config = SettingsConfigDict(env_prefix="PROMPTCTL_", env_ignore_empty=True, frozen=True)
+
+    home: Path = Field(default_factory=lambda: user_data_path("promptctl"))
+    database_url: str = _under_home("sqlite:///{home}/registry.db")
+    store_url: str = _under_home("{home}/store")
+    backbone: str | None = None
+    tracking_uri: str = Field(
+        default_factory=lambda values: f"sqlite:///{values.get('home', '')}/mlflow.db",
+        validation_alias=AliasChoices("tracking_uri", "PROMPTCTL_TRACKING_URI", "MLFLOW_TRACKING_URI"),
+    )
+    checkpoint_s: float = Field(default=15.0, gt=0)  # seconds between two checkpoints of a run
+    server: str = "http://127.0.0.1:8000"
+    actor: str = Field(default_factory=_user)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InvalidSpec(f"settings: {faults(error)}", hint="see the PROMPTCTL_ variables") from None
+
+    @field_validator("home")
+    @classmethod
+    def _home_is_absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def runs(self) -> Path:
+        """Where runs keep their checkpoints."""
+        return self.home / "runs"
+
+    @property
+    def ray(self) -> Path:
+        """Where Ray keeps its session files."""
+        return self.home / "ray"

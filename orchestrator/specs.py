@@ -1,0 +1,140 @@
+"""What a task and a run are, as they cross the wire, and what a run reports."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import InvalidSpec
+from .locations import copies_to_disk, suffix
+
+Kind = Literal["classification", "pair", "span-qa"]
+Split = Literal["train", "validation", "test"]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+FORMATS = ("jsonl", "ndjson", "csv", "parquet")
+ROLES: Mapping[Kind, tuple[str, ...]] = {
+    "classification": ("text", "label"),
+    "pair": ("text", "text_pair", "label"),
+    "span-qa": ("question", "context", "answer", "answer_start", "answers"),
+}
+
+
+class Spec(BaseModel):
+    """A frozen record that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def parse(model: type[Parsed], values: Mapping[str, object], where: str) -> Parsed:
+    """Validate `values`; the error names the fields and never repeats their values."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InvalidSpec(f"{where}: {faults(error)}") from None
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong with which field."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or error.title}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors(include_input=False, include_url=False)
+    )
+
+
+class TaskSpec(Spec):
+    """A task: its kind, where its rows are, and which column plays which role."""
+
+    name: str
+    kind: Kind
+    train: str
+    validation: str
+    test: str | None = None
+    fields: dict[str, str] = Field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_word(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("a name is 1 to 63 of a-z 0-9 . _ - and starts with a letter or digit")
+        return name
+
+    @field_validator("train", "validation", "test")
+    @classmethod
+    def _file_can_be_read(cls, file: str | None) -> str | None:
+        if file is None:
+            return None
+        if copies_to_disk(file):
+            raise ValueError("a caching URL would copy the rows to disk; name the source itself")
+        if suffix(file) not in FORMATS:
+            raise ValueError(f"unknown format; a source ends in one of .{', .'.join(FORMATS)}")
+        return file
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if strangers := sorted(set(self.fields) - set(ROLES[self.kind])):
+            known = ", ".join(ROLES[self.kind])
+            raise ValueError(f"fields: unknown role {', '.join(strangers)}; {self.kind} has {known}")
+        if self.labels is not None and self.kind == "span-qa":
+            raise ValueError("labels: a span-qa task has none")
+        if self.labels is not None and len(set(self.labels)) < max(2, len(self.labels)):
+            raise ValueError("labels: at least two, each once")
+        return self
+
+    def column(self, role: str) -> str:
+        """The column that plays `role`: the role's own name unless `fields` says otherwise."""
+        return self.fields.get(role, role)
+
+
+class RunSpec(Spec):
+    """Everything a run depends on besides the tasks' rows and the settings of the place it runs in."""
+
+    tasks: tuple[str, ...] = Field(min_length=1)
+    method: str = "mpt"
+    hyperparameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    epochs: int = Field(default=3, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    seed: int = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=0)
+    backbone: str | None = None
+    shared_from: str | None = None
+    name: str = "default"
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_task_once(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(tasks)) < len(tasks):
+            raise ValueError("each task once")
+        return tasks
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """One task's published version beside its head-only control."""
+
+    task: str
+    reference: str
+    digest: str
+    metric: str
+    value: float
+    control: float
+    parameters: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a finished run published."""
+
+    run_id: str
+    mlflow_run_id: str
+    seconds: float
+    shared: str | None
+    rows: tuple[TaskReport, ...]

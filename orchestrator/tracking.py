@@ -1,0 +1,112 @@
+"""A run's numbers in MLflow: read from its events, by a thread of its own, so that MLflow can never hold a run up.
+
+Only whitelisted numbers and ids go there: metrics, counts, digests. The fluent interface and autologging would add
+names of users and scripts, so the client is used.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import events
+from .job import Job
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "promptctl"
+POLL_S = 1.0
+PATIENCE_S = 30.0  # how long a finished run waits for MLflow to take the last numbers
+BATCH = 500  # metrics in one request
+
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+}
+
+
+class Tracker:
+    """Mirrors one run; `run_id` is MLflow's, empty until MLflow has answered."""
+
+    def __init__(self, uri: str, file: Path, job: Job, known: str, warn: Callable[[str], None]) -> None:
+        self.run_id = known
+        self._uri, self._file, self._job, self._warn = uri, file, job, warn
+        self._over = threading.Event()
+        self._status = "FAILED"
+        self._thread = threading.Thread(target=self._mirror, name="mlflow", daemon=True)
+
+    @contextmanager
+    def following(self) -> Iterator["Tracker"]:
+        """Mirror for the time of the block; MLflow's run is FINISHED unless the block raises."""
+        self._thread.start()
+        try:
+            yield self
+            self._status = "FINISHED"
+        finally:
+            self._over.set()
+            self._thread.join(PATIENCE_S)
+
+    def _mirror(self) -> None:
+        for key, value in _QUIET.items():
+            os.environ.setdefault(key, value)
+        import mlflow  # heavy; and it reads the environment when imported
+        from sqlalchemy.exc import SQLAlchemyError
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        try:
+            self._follow(mlflow.MlflowClient(self._uri))
+        except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
+            kept = f"its numbers stay in {self._file}"
+            self._warn(f"MLflow at {self._uri} failed ({type(error).__name__}); the run goes on, {kept}")
+
+    def _follow(self, client: "MlflowClient") -> None:
+        if not self.run_id:
+            self.run_id = self._create(client)
+        tail = events.Tail(self._file)
+        over = False
+        while not over:
+            over = self._over.wait(POLL_S)
+            self._log(client, tail)
+        client.set_terminated(self.run_id, self._status)
+
+    def _create(self, client: "MlflowClient") -> str:
+        from mlflow.entities import Param
+
+        found = client.get_experiment_by_name(EXPERIMENT)
+        experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
+        tags = {"promptctl.run": self._job.run_id}
+        run = client.create_run(experiment, run_name=self._job.run_id, tags=tags)
+        spec = self._job.spec
+        plain = {"method": spec.method, "epochs": spec.epochs, "batch_size": spec.batch_size, "seed": spec.seed}
+        values = plain | spec.hyperparameters | {"tasks": ",".join(spec.tasks), "backbone": self._job.backbone}
+        client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in values.items()])
+        return run.info.run_id
+
+    def _log(self, client: "MlflowClient", tail: events.Tail) -> None:
+        from mlflow.entities import Metric
+
+        found = [
+            Metric(key, value, int(event["at"] * 1000), step)
+            for event in tail.new()
+            for key, value, step in numbers(event)
+        ]
+        for start in range(0, len(found), BATCH):
+            client.log_batch(self.run_id, metrics=found[start : start + BATCH])
+
+
+def numbers(event: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
+    """(key, value, step) of everything in an event that MLflow may see."""
+    if "step" in event:
+        yield f"{event['phase']}/loss", event["loss"], event["step"]
+        for task, loss in event["task_losses"].items():
+            yield f"{event['phase']}/{task}/loss", loss, event["step"]
+    for split in ("validation", "held_out"):
+        for task, metrics in event.get(split, {}).items():
+            for name, value in metrics.items():
+                yield f"{event['phase']}/{task}/{split}_{name}", value, event.get("done", 0)

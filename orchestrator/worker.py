@@ -1,0 +1,193 @@
+"""What every worker of a run does: read, train the control, train the method, judge, fold."""
+
+import json
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import train
+from torch import Tensor
+
+import methods
+from methods.checkpoint import load_checkpoint, save_checkpoint
+
+from .data import Data
+from .errors import OrchestratorError, RunFailed
+from .job import Job
+from .reporting import Report
+
+REPORT_S = 1.0  # seconds between two reports of progress
+CONTROL = "head-only"
+REPORT, SAVE = 1, 2  # what the first worker may wish for after a step
+
+
+def work(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The function Ray Train runs in each worker; the first one's return value is the run's result.
+
+    What would fail again is returned as `failed`, because Ray Train would try a raised error three times more.
+
+    Raises:
+        RunFailed: what nobody foresaw, by its kind and place alone: its text may quote a row, and Ray logs it.
+    """
+    job = Job.model_validate_json(config["job"])
+    torch.set_num_threads(job.threads)
+    context = train.get_context()
+    try:
+        return Work(job, config.get("start"), context.get_world_rank(), context.get_world_size()).run()
+    except (methods.MethodError, OrchestratorError) as error:
+        return {"failed": str(error), "hint": error.hint}
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise RunFailed(f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}") from None
+
+
+class Work:
+    """One worker's share of a run."""
+
+    def __init__(self, job: Job, start: bytes | None, rank: int, world: int) -> None:
+        self.job, self.rank, self.world = job, rank, world
+        self.backbone = methods.Backbone.load(job.backbone, "cuda" if torch.cuda.is_available() else "cpu")
+        self.tasks = [methods.Task(one.task.name, one.task.kind, one.labels) for one in job.tasks]
+        self.start = methods.Artifact.from_bytes(start) if start else None
+        if self.start:
+            self.start.check_backbone(self.backbone.fingerprint)
+        self.data = Data(job, self.backbone, self.tasks, rank, world)
+        self.report = Report(job, rank)
+
+    def run(self) -> dict[str, Any]:
+        """Train the control and the method, or go on where a checkpoint stopped; then fold."""
+        wanted = self.job.spec.method
+        with self.report.resumed() as checkpoint:
+            results = json.loads((checkpoint / "results.json").read_text()) if checkpoint else {}
+            learner = None
+            for phase in dict.fromkeys([CONTROL, wanted]):
+                if phase in results:
+                    continue
+                learner = self._learner(phase)
+                self._train(phase, learner, checkpoint, results)
+                checkpoint = None
+                results[phase] = self._judge(learner, "held-out")
+                self.report.send([{"phase": phase, "at": time.time(), "held_out": results[phase]}])
+        assert learner is not None, "a checkpoint is written before its own phase has results"
+        return {"results": results, "artifacts": self._fold(learner, results) if self.rank == 0 else {}}
+
+    def _learner(self, phase: str) -> methods.Learner:
+        if phase != self.job.spec.method:
+            return methods.Learner.new(self.backbone, methods.method(phase, {}), self.tasks, self.job.spec.seed)
+        method = methods.method(phase, self.job.spec.hyperparameters)
+        start = self.start.form if self.start else None
+        return methods.Learner.new(self.backbone, method, self.tasks, self.job.spec.seed, start)
+
+    def _train(self, phase: str, learner: methods.Learner, checkpoint: Path | None, results: dict[str, Any]) -> None:
+        spec = self.job.spec
+        clock = Clock(self.job.checkpoint_s, self.rank)
+        progress = methods.Progress(learner.optimizer(), wish=clock.wish)
+        if checkpoint:
+            load_checkpoint(checkpoint, learner, progress, self.job.facts())
+        plan = methods.Plan(spec.epochs, spec.batch_size, spec.seed, self.rank, self.world)
+        waiting: list[dict[str, Any]] = []
+        for step in methods.train(learner, self.data.train, plan, progress, self._sum):
+            waiting.append(_event(phase, step, self.tasks))
+            if step.last_of_epoch and phase == spec.method:
+                judged = self._judge(learner, "validation")
+                waiting.append({"phase": phase, "done": step.index, "at": time.time(), "validation": judged})
+            if step.last_of_epoch or step.signal & SAVE:
+                with self.report.workspace() as folder:
+                    save_checkpoint(folder, learner, progress, self.job.facts())
+                    (folder / "results.json").write_text(json.dumps(results))
+                    self.report.send(waiting, folder)
+                waiting = []
+            elif step.signal & REPORT:
+                self.report.send(waiting)
+                waiting = []
+
+    def _judge(self, learner: methods.Learner, split: str) -> dict[str, dict[str, float]]:
+        """Every task's metrics on a split, over the rows of all workers."""
+        found = {}
+        for k, task in enumerate(self.tasks):
+            rows, encoded = self.data.judged(k, split)
+            artifact = methods.Artifact(self._card(k, {}), learner.prompts.fold(k), learner.head(k))
+            sums = methods.totals(task, rows, methods.answers(self.backbone, artifact, rows, encoded))
+            summed = self._sum(torch.tensor(list(sums.values()), dtype=torch.float64, device=self.backbone.device))
+            found[task.name] = methods.means(dict(zip(sums, summed.tolist(), strict=True)))
+        return found
+
+    def _fold(self, learner: methods.Learner, results: dict[str, Any]) -> dict[str, Any]:
+        """The bytes of every artifact, and what each task cost to train."""
+        folded: dict[str, Any] = {"tasks": {}, "shared": None}
+        for k, task in enumerate(self.tasks):
+            metrics = dict(results[learner.method.name][task.name])
+            metrics |= {f"control_{key}": value for key, value in results[CONTROL][task.name].items()}
+            head = learner.head(k)
+            artifact = methods.Artifact(
+                self._card(k, metrics), learner.prompts.fold(k), head, learner.prompts.factors(k)
+            )
+            parameters = learner.prompts.parameters_per_task() + head.weight.numel() + head.bias.numel()
+            folded["tasks"][task.name] = {
+                "blob": artifact.to_bytes(),
+                "metric": methods.main_metric(task),
+                "parameters": parameters,
+                "bytes": artifact.nbytes,
+            }
+        shared = methods.detached(learner.prompts.shared())
+        if shared is not None:
+            folded["shared"] = methods.Artifact(self._card(None, {}), shared).to_bytes()
+        return folded
+
+    def _card(self, k: int | None, metrics: Mapping[str, float]) -> methods.Card:
+        spec = self.job.spec
+        chosen = self.job.tasks if k is None else [self.job.tasks[k]]
+        return methods.Card(
+            name=f"shared/{spec.name}" if k is None else self.tasks[k].name,
+            task=None if k is None else self.tasks[k],
+            method=spec.method,
+            hyperparameters=dict(vars(methods.method(spec.method, spec.hyperparameters))),
+            backbone=self.backbone.fingerprint,
+            metrics=metrics,
+            data={one.task.name: {"rows": one.rows, "sha256": one.digests} for one in chosen},
+            training={
+                "tasks": list(spec.tasks),
+                "epochs": spec.epochs,
+                "batch_size": spec.batch_size,
+                "seed": spec.seed,
+                "start": self.job.start,
+            },
+            package_version=version("promptctl"),
+        )
+
+    def _sum(self, values: Tensor) -> Tensor:
+        if self.world > 1:
+            torch.distributed.all_reduce(values)
+        return values
+
+
+class Clock:
+    """Tells the first worker when it is time to report and to save; the others learn it with the gradients."""
+
+    def __init__(self, checkpoint_s: float, rank: int) -> None:
+        self._every = {REPORT: REPORT_S, SAVE: checkpoint_s}
+        self._last = dict.fromkeys(self._every, time.monotonic())
+        self._rank = rank
+
+    def wish(self) -> int:
+        """REPORT and SAVE, added up, where they are due."""
+        now = time.monotonic()
+        due = [what for what, every in self._every.items() if self._rank == 0 and now - self._last[what] >= every]
+        self._last |= dict.fromkeys(due, now)
+        return sum(due)
+
+
+def _event(phase: str, step: methods.Step, tasks: Sequence[methods.Task]) -> dict[str, Any]:
+    return {
+        "phase": phase,
+        "at": time.time(),
+        "step": step.index,
+        "total": step.total,
+        "rows": step.rows,
+        "loss": step.loss,
+        "task_losses": {tasks[k].name: loss for k, loss in step.task_losses.items()},
+    }

@@ -1,0 +1,84 @@
+"""The append-only history of aliases, chained by hash: an event that was edited, dropped or cut off shows."""
+
+from datetime import UTC
+from typing import Literal, cast
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from .canonical import hash_of
+from .errors import IntegrityError
+from .models import EventRow, PromptRow, ServingRow
+from .prompts import known_prompt
+from .records import AliasEvent
+
+EVENTS = select(EventRow, PromptRow.name).join(PromptRow, PromptRow.id == EventRow.prompt_id)
+
+
+def append(session: Session, serving: ServingRow, event: EventRow, name: str) -> AliasEvent:
+    """Add an event after the last one."""
+    event.previous = serving.head
+    event.hash = serving.head = _hash(event, name)
+    session.add(event)
+    session.flush()
+    return _to_record(event, name)
+
+
+def list_events(session: Session, name: str, alias: str | None = None) -> list[AliasEvent]:
+    """The events of a prompt, or of one of its aliases, newest first."""
+    query = EVENTS.where(EventRow.prompt_id == known_prompt(session, name).id)
+    if alias is not None:
+        query = query.where(EventRow.alias == alias)
+    return [_to_record(*row) for row in session.execute(query.order_by(EventRow.id.desc()))]
+
+
+def latest(session: Session, prompt_id: int, alias: str) -> AliasEvent | None:
+    """The event that made an alias what it is."""
+    query = EVENTS.where(EventRow.prompt_id == prompt_id, EventRow.alias == alias)
+    row = session.execute(query.order_by(EventRow.generation.desc()).limit(1)).first()
+    return _to_record(*row) if row else None
+
+
+def verify(session: Session) -> int:
+    """Walk the whole chain; the number of events, all of them intact."""
+    previous, count = "", 0
+    for event, name in session.execute(EVENTS.order_by(EventRow.id)):
+        if event.previous != previous or event.hash != _hash(event, name):
+            raise IntegrityError(f"the history is broken at event {event.id} ({name}@{event.alias})")
+        previous, count = event.hash, count + 1
+    if session.get_one(ServingRow, 1).head != previous:
+        raise IntegrityError(f"the history was cut off after {count} events")
+    return count
+
+
+def _hash(event: EventRow, name: str) -> str:
+    return hash_of(
+        {
+            "name": name,
+            "alias": event.alias,
+            "generation": event.generation,
+            "old": event.old,
+            "new": event.new,
+            "action": event.action,
+            "actor": event.actor,
+            "reason": event.reason,
+            "at": event.at.astimezone(UTC).isoformat(),
+            "previous": event.previous,
+        }
+    )
+
+
+def _to_record(row: EventRow, name: str) -> AliasEvent:
+    return AliasEvent(
+        id=row.id,
+        name=name,
+        alias=row.alias,
+        generation=row.generation,
+        old=row.old,
+        new=row.new,
+        action=cast(Literal["set", "rollback"], row.action),
+        actor=row.actor,
+        reason=row.reason,
+        at=row.at,
+        hash=row.hash,
+    )

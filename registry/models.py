@@ -1,0 +1,135 @@
+"""The tables. Versions and alias events never change; `alias` is the only thing that moves."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .columns import Base
+
+
+class PromptRow(Base):
+    """A prompt and the number its next version gets."""
+
+    __tablename__ = "prompt"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    next_number: Mapped[int]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class RunRow(Base):
+    """A run; `attempt` fences off whoever still works for an earlier one."""
+
+    __tablename__ = "run"
+    __table_args__ = (CheckConstraint("status IN ('RUNNING', 'SUCCEEDED', 'FAILED', 'INTERRUPTED')", name="status"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str]
+    attempt: Mapped[int]
+    config: Mapped[dict[str, Any]]
+    error_code: Mapped[str]
+    mlflow_run_id: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class VersionRow(Base):
+    """A version: PENDING while its blob is on the way, READY and immutable after."""
+
+    __tablename__ = "prompt_version"
+    __table_args__ = (
+        UniqueConstraint("prompt_id", "number"),
+        UniqueConstraint("prompt_id", "idempotency_key"),
+        CheckConstraint("state IN ('PENDING', 'READY')", name="state"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompt.id"))
+    number: Mapped[int]
+    state: Mapped[str]
+    digest: Mapped[str]
+    size: Mapped[int]
+    card: Mapped[dict[str, Any]]
+    idempotency_key: Mapped[str]
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    message: Mapped[str]
+
+
+class ParentRow(Base):
+    """What a version was made from."""
+
+    __tablename__ = "version_parent"
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"), primary_key=True)
+    parent_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"), primary_key=True)
+    role: Mapped[str] = mapped_column(primary_key=True)
+
+
+class AliasRow(Base):
+    """The version an alias names; each UPDATE compares and swaps the generation."""
+
+    __tablename__ = "alias"
+    __table_args__ = (
+        ForeignKeyConstraint(["prompt_id", "number"], ["prompt_version.prompt_id", "prompt_version.number"]),
+    )
+
+    prompt_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int]
+    generation: Mapped[int] = mapped_column()
+
+    __mapper_args__ = {"version_id_col": generation}  # noqa: RUF012  SQLAlchemy declares it without ClassVar
+
+
+class EventRow(Base):
+    """One step of an alias; append-only, chained by hash over the whole registry."""
+
+    __tablename__ = "alias_event"
+    __table_args__ = (
+        UniqueConstraint("prompt_id", "alias", "generation"),
+        ForeignKeyConstraint(["prompt_id", "new"], ["prompt_version.prompt_id", "prompt_version.number"]),
+        CheckConstraint("action IN ('set', 'rollback')", name="action"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    prompt_id: Mapped[int]
+    alias: Mapped[str]
+    generation: Mapped[int]
+    old: Mapped[int | None]
+    new: Mapped[int]
+    action: Mapped[str]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    previous: Mapped[str]
+    hash: Mapped[str]
+
+
+class ServingRow(Base):
+    """One row: the epoch that counts changes of aliases, and the hash of the last event."""
+
+    __tablename__ = "serving"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[int]
+    head: Mapped[str]
+
+
+class TaskRow(Base):
+    """A task's spec."""
+
+    __tablename__ = "task"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    spec: Mapped[dict[str, Any]]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

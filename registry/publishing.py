@@ -1,0 +1,104 @@
+"""Publishing in two short transactions around the upload: a PENDING number, then READY once the blob is safe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from .database import locked
+from .errors import Conflict, Invalid, NotFound
+from .models import ParentRow, PromptRow, VersionRow
+from .records import Parent, Version
+from .runs import fence
+from .versions import VERSIONS, to_records
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A version before it has a number."""
+
+    name: str
+    digest: str
+    size: int
+    card: Mapping[str, Any]
+    idempotency_key: str
+    actor: str
+    run_id: str | None
+    attempt: int | None
+    parents: Sequence[Parent]
+    message: str
+
+
+def reserve(session: Session, draft: Draft) -> Version:
+    """The version of this draft: PENDING with a fresh number, or what its idempotency key made before."""
+    fence(session, draft.run_id, draft.attempt)
+    prompt = _locked_prompt(session, draft)
+    version = session.scalar(
+        select(VersionRow).where(VersionRow.prompt_id == prompt.id, VersionRow.idempotency_key == draft.idempotency_key)
+    )
+    if version is None:
+        version = _pending(draft, prompt)
+        prompt.next_number += 1
+        session.add(version)
+        session.flush()
+        _add_parents(session, version, draft.parents)
+    elif version.digest != draft.digest:
+        raise Conflict(
+            f"idempotency key {draft.idempotency_key!r} already stands for {prompt.name}:{version.number} with "
+            f"{version.digest}, not {draft.digest}",
+            hint="publish different bytes under a different key",
+        )
+    return _record(session, version.id)
+
+
+def finish(session: Session, version: Version, draft: Draft) -> Version:
+    """Make a PENDING version READY; its blob is in the store and was read back."""
+    fence(session, draft.run_id, draft.attempt)
+    session.get_one(VersionRow, version.id, with_for_update={"key_share": True}).state = "READY"
+    session.flush()
+    return _record(session, version.id)
+
+
+def _locked_prompt(session: Session, draft: Draft) -> PromptRow:
+    return locked(
+        session,
+        select(PromptRow).where(PromptRow.name == draft.name),
+        lambda: PromptRow(name=draft.name, next_number=1, created_by=draft.actor, created_at=datetime.now(UTC)),
+    )
+
+
+def _pending(draft: Draft, prompt: PromptRow) -> VersionRow:
+    return VersionRow(
+        prompt_id=prompt.id,
+        number=prompt.next_number,
+        state="PENDING",
+        digest=draft.digest,
+        size=draft.size,
+        card=dict(draft.card),
+        idempotency_key=draft.idempotency_key,
+        run_id=draft.run_id,
+        created_by=draft.actor,
+        created_at=datetime.now(UTC),
+        message=draft.message,
+    )
+
+
+def _add_parents(session: Session, version: VersionRow, parents: Sequence[Parent]) -> None:
+    for parent in parents:
+        row = session.get(VersionRow, parent.version_id)
+        if row is None:
+            raise NotFound(f"no version has id {parent.version_id}, named as {parent.role} parent")
+        if row.state != "READY":
+            raise Invalid(
+                f"version {parent.version_id} cannot be a parent: it is not ready",
+                hint="publish the parent first",
+            )
+        session.add(ParentRow(version_id=version.id, parent_id=row.id, role=parent.role))
+    session.flush()
+
+
+def _record(session: Session, version_id: int) -> Version:
+    return to_records(session, session.execute(VERSIONS.where(VersionRow.id == version_id)).all())[0]

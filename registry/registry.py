@@ -1,0 +1,184 @@
+"""The registry: versions that never change, and aliases that say which one counts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self
+
+from . import aliases, history, publishing, resolving, revisions, runs, serving, tasks, versions
+from .aliases import Mover
+from .canonical import digest_of, plain
+from .database import Database, connect
+from .prompts import list_prompts
+from .publishing import Draft
+from .records import AliasEvent, Move, Parent, Prompt, Run, ServingState, TaskRecord, Version
+from .references import PRODUCTION, check_name
+from .store import Store, open_store
+
+
+class Registry:
+    """Prompts, tasks and runs in one database, and blobs in one store. Safe to share between threads."""
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database = database
+        self._store = store
+
+    @classmethod
+    def open(cls, database_url: str, store_url: str) -> Self:
+        """Open both; a SQLite database is made or upgraded on the way, a PostgreSQL database never is."""
+        revisions.make_ready(database_url)
+        return cls(Database(connect(database_url)), open_store(store_url))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.engine.dispose()
+
+    def publish(
+        self,
+        name: str,
+        blob: bytes,
+        card: Mapping[str, object],
+        *,
+        idempotency_key: str,
+        actor: str,
+        run_id: str | None = None,
+        attempt: int | None = None,
+        parents: Sequence[Parent] = (),
+        message: str = "",
+    ) -> Version:
+        """The next version of a prompt. The same key for the same prompt always gives the same version."""
+        draft = Draft(
+            name=check_name(name, "prompt"),
+            digest=digest_of(blob),
+            size=len(blob),
+            card=plain(card, "card"),
+            idempotency_key=idempotency_key,
+            actor=actor,
+            run_id=run_id,
+            attempt=attempt,
+            parents=parents,
+            message=message,
+        )
+        with self._database.write() as session:
+            version = publishing.reserve(session, draft)
+        if version.state == "READY":
+            return version
+        self._store.put(draft.digest, blob)
+        self._store.get(draft.digest)
+        with self._database.write() as session:
+            return publishing.finish(session, version, draft)
+
+    def resolve(self, reference: str) -> Version:
+        """The READY version a reference names."""
+        with self._database.read() as session:
+            return resolving.resolve(session, reference)
+
+    def fetch(self, version: Version) -> bytes:
+        """The blob of a version, hashed again."""
+        return self._store.get(version.digest)
+
+    def fetch_digest(self, digest: str) -> bytes:
+        """The blob of a digest, hashed again."""
+        return self._store.get(digest)
+
+    def prompts(self) -> list[Prompt]:
+        """Every prompt, by name."""
+        with self._database.read() as session:
+            return list_prompts(session)
+
+    def versions(self, name: str) -> list[Version]:
+        """Every version of a prompt, newest first, those still PENDING too."""
+        with self._database.read() as session:
+            return versions.list_versions(session, name)
+
+    def promote(
+        self, moves: Sequence[Move], *, actor: str, reason: str = "", dry_run: bool = False
+    ) -> list[AliasEvent]:
+        """Make all moves in one transaction, or none; one event for each move, in their order.
+
+        Where an alias names that version already, nothing happens and its current event comes back.
+        A dry run returns the events that would be written and writes nothing.
+        """
+        with self._database.write() as session:
+            events = aliases.promote(session, moves, Mover(actor, reason))
+            if dry_run:
+                session.rollback()
+        return events
+
+    def rollback(
+        self, name: str, alias: str = PRODUCTION, *, actor: str, reason: str = "", dry_run: bool = False
+    ) -> AliasEvent:
+        """Point an alias back at the version before its current event, as a new event: twice toggles."""
+        with self._database.write() as session:
+            event = aliases.rollback(session, name, alias, Mover(actor, reason, "rollback"))
+            if dry_run:
+                session.rollback()
+        return event
+
+    def history(self, name: str, alias: str | None = None) -> list[AliasEvent]:
+        """The events of a prompt, or of one of its aliases, newest first."""
+        with self._database.read() as session:
+            return history.list_events(session, name, alias)
+
+    def verify_history(self) -> int:
+        """Check every event against its hash and the one before; returns how many there are."""
+        with self._database.read() as session:
+            return history.verify(session)
+
+    def epoch(self) -> int:
+        """How many times aliases have moved."""
+        with self._database.read() as session:
+            return serving.epoch(session)
+
+    def serving_state(self) -> ServingState:
+        """Every alias with the version it names, all of one moment."""
+        with self._database.read() as session:
+            return serving.serving_state(session)
+
+    def put_task(self, name: str, spec: Mapping[str, object], *, actor: str, replace: bool = False) -> TaskRecord:
+        """Keep a task's spec; to change one, say `replace`."""
+        name, spec = check_name(name, "task"), plain(spec, "task spec")
+        with self._database.write() as session:
+            return tasks.put(session, name, spec, actor, replace)
+
+    def task(self, name: str) -> TaskRecord:
+        """The task of that name."""
+        with self._database.read() as session:
+            return tasks.get(session, name)
+
+    def tasks(self) -> list[TaskRecord]:
+        """Every task, by name."""
+        with self._database.read() as session:
+            return tasks.list_tasks(session)
+
+    def start_run(self, run_id: str, config: Mapping[str, object], *, actor: str) -> Run:
+        """A new run at attempt 1; RunExists if there is one of that id."""
+        config = plain(config, "run configuration")
+        with self._database.write() as session:
+            return runs.start(session, run_id, config, actor)
+
+    def resume_run(self, run_id: str) -> Run:
+        """The run at its next attempt; the attempts before it can no longer publish or finish."""
+        with self._database.write() as session:
+            return runs.resume(session, run_id)
+
+    def finish_run(
+        self,
+        run_id: str,
+        *,
+        attempt: int,
+        status: Literal["SUCCEEDED", "FAILED", "INTERRUPTED"],
+        error_code: str = "",
+        mlflow_run_id: str = "",
+    ) -> Run:
+        """Record how the current attempt ended."""
+        with self._database.write() as session:
+            return runs.finish(session, run_id, attempt, status, error_code=error_code, mlflow_run_id=mlflow_run_id)
+
+    def run(self, run_id: str) -> Run:
+        """The run of that id."""
+        with self._database.read() as session:
+            return runs.get(session, run_id)
+
+    def runs(self) -> list[Run]:
+        """Every run, newest first."""
+        with self._database.read() as session:
+            return runs.list_runs(session)

@@ -1,0 +1,1 @@
+"""Serving: every promoted prompt from one frozen backbone, in mixed batches."""

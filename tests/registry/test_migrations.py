@@ -1,0 +1,178 @@
+"""The way from any revision to the head, with others on the same way."""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+import registry as package
+from registry import Move, Parent, Registry, Unavailable
+from registry.database import connect, read_url
+
+Work = Callable[..., list[str]]
+
+REBUILD = '''"""Rebuild a table that others refer to."""
+
+from alembic import op
+import sqlalchemy as sa
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("prompt", recreate="auto") as batch:
+        batch.add_column(sa.Column("note", sa.String(), nullable=True))
+        batch.alter_column("created_by", nullable=True)
+'''
+
+ORPHAN = '''"""Leave a version without its prompt."""
+
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade() -> None:
+    op.execute("CREATE TABLE half (id INTEGER)")
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DELETE FROM prompt")
+    else:
+        op.execute("SELECT 1 / 0")
+'''
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Callable[[str], Path]:
+    """A folder with a later release of `migrations`, which has one more revision."""
+
+    def later(revision: str) -> Path:
+        shutil.copytree(str(files("migrations")), tmp_path / "later" / "migrations")
+        (tmp_path / "later" / "migrations" / "versions" / "0002_next.py").write_text(revision)
+        return tmp_path / "later"
+
+    return later
+
+
+@pytest.fixture
+def engine(empty_database: str) -> Iterator[Engine]:
+    engine = connect(empty_database)
+    yield engine
+    engine.dispose()
+
+
+def test_an_upgraded_database_has_the_tables_of_the_models(empty_database: str) -> None:
+    assert package.current(empty_database) is None
+    assert package.head() == "0001"
+    assert package.upgrade(empty_database) == "0001"
+    assert package.current(empty_database) == "0001"
+    assert package.check(empty_database) == []
+
+
+def test_a_difference_from_the_models_is_told(empty_database: str, engine: Engine) -> None:
+    assert "add_table task" in package.check(empty_database)
+    package.upgrade(empty_database)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE task DROP COLUMN created_by"))
+        connection.execute(text("ALTER TABLE task ADD COLUMN extra INTEGER"))
+    assert sorted(line.split(" ")[0] for line in package.check(empty_database)) == ["add_column", "remove_column"]
+
+
+def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
+    assert package.current(f"sqlite:///{tmp_path}/none.db") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_others_may_keep_their_tables_and_revisions_in_the_same_database(empty_database: str, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('f5a4f2784254')"))
+        connection.execute(text("CREATE TABLE runs (id INTEGER)"))
+    package.upgrade(empty_database)
+    assert package.check(empty_database) == []
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "f5a4f2784254"
+
+
+def test_opening_upgrades_sqlite_and_asks_to_upgrade_postgresql(empty_database: str, store: str) -> None:
+    if read_url(empty_database).get_backend_name() == "postgresql":
+        with pytest.raises(Unavailable, match="is empty; this promptctl needs revision 0001") as caught:
+            Registry.open(empty_database, store)
+        assert caught.value.hint == "run: promptctl db upgrade"
+        assert package.current(empty_database) is None
+        package.upgrade(empty_database)
+    Registry.open(empty_database, store).close()
+    assert package.current(empty_database) == "0001"
+
+
+def test_upgrading_says_nothing(
+    empty_database: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    package.upgrade(empty_database)
+    package.check(empty_database)
+    assert (capfd.readouterr(), caplog.text) == (("", ""), "")
+
+
+def test_four_upgrades_at_once_all_succeed(empty_database: str, work: Work) -> None:
+    assert work("upgrade", empty_database, 4) == ["0001"] * 4
+    assert package.check(empty_database) == []
+
+
+def test_an_upgrade_killed_at_any_statement_can_be_run_again(empty_database: str, work: Work) -> None:
+    seen = work("killed_upgrade", empty_database)
+    assert len(seen) > 25
+    assert seen[0] == "99 None"
+    assert seen[-2:] == ["0001", "0 0001"]
+    assert set(seen[1:-2]) <= {"99 None", "99 0001"}
+    assert package.check(empty_database) == []
+
+
+def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(
+    database: str, registry: Registry, publish: Callable[..., package.Version], later: Callable[[str], Path], work: Work
+) -> None:
+    first = publish()
+    publish(parents=[Parent(first.id, "init")])
+    registry.promote([Move("sentiment:2")], actor="ada")
+    assert work("upgrade", database, 1, path=later(REBUILD)) == ["0002"]
+    assert [version.parents != () for version in registry.versions("sentiment")] == [True, False]
+    assert registry.verify_history() == 1
+    assert registry.resolve("sentiment").number == 2
+
+
+def test_a_newer_database_is_refused_by_both_revisions_names(
+    database: str, store: str, later: Callable[[str], Path], work: Work
+) -> None:
+    work("upgrade", database, 1, path=later(REBUILD))
+    for act in (package.upgrade, lambda url: Registry.open(url, store)):
+        with pytest.raises(Unavailable, match="is at revision 0002; this promptctl knows revisions up to 0001") as e:
+            act(database)
+        assert e.value.hint == "upgrade promptctl, or restore a backup of the database"
+    assert package.current(database) == "0002"
+
+
+def test_an_older_database_is_upgraded_or_refused_on_opening(
+    database: str, store: str, later: Callable[[str], Path], work: Work
+) -> None:
+    sqlite = read_url(database).get_backend_name() == "sqlite"
+    said = work("open_registry", database, store, path=later(REBUILD))
+    assert said == (
+        ["0002"] if sqlite else ["the registry database is at revision 0001; this promptctl needs revision 0002"]
+    )
+
+
+def test_a_migration_that_breaks_or_orphans_leaves_the_database_as_it_was(
+    database: str, publish: Callable[..., package.Version], later: Callable[[str], Path], work: Work
+) -> None:
+    publish()
+    with pytest.raises(AssertionError, match=r"would leave 1 rows without their parents|division by zero"):
+        work("upgrade", database, 1, path=later(ORPHAN))
+    assert package.current(database) == "0001"
+    assert package.check(database) == []
+    engine = connect(database)
+    assert inspect(engine).has_table("prompt")
+    assert not inspect(engine).has_table("half")
+    engine.dispose()
