@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
@@ -45,7 +46,7 @@ def method(name: str, hyperparameters: Mapping[str, object]) -> Method:
     """
     if name not in METHODS:
         raise InvalidSetting(f"unknown method {name!r}; known methods: {', '.join(sorted(METHODS))}")
-    known = METHODS[name].__dataclass_fields__
+    known = [field.name for field in fields(METHODS[name])]
     unknown = sorted(set(hyperparameters) - set(known))
     if unknown:
         raise InvalidSetting(f"{name} has no hyperparameter {unknown[0]!r}; it has {', '.join(known)}")

@@ -106,21 +106,18 @@ class Artifact:
         try:
             tensors = load(data)
             header = json.loads(_metadata(data)["promptctl"])
-        except (SafetensorError, KeyError, ValueError) as error:
+            if header["format"] != FORMAT:
+                raise CorruptArtifact(
+                    f"the artifact has format {header['format']}; this promptctl reads format {FORMAT}",
+                    hint="upgrade promptctl",
+                )
+            form, head = _form(header["shape"], tensors), _head(header["shape"], tensors)
+            card = Card.from_json(header["card"])
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise CorruptArtifact(f"{len(data)} bytes are not a promptctl artifact: {type(error).__name__}") from error
-        if header["format"] != FORMAT:
-            raise CorruptArtifact(
-                f"the artifact has format {header['format']}; this promptctl reads format {FORMAT}",
-                hint="upgrade promptctl",
-            )
         for key, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise CorruptArtifact(f"tensor {key!r} of the artifact holds a number that is not finite")
-        try:
-            form, head = _form(header["shape"], tensors), _head(header["shape"], tensors)
-            card = Card.from_json(header["card"])
-        except (KeyError, TypeError) as error:
-            raise CorruptArtifact(f"the artifact lacks {error}") from error
         factors = {key.removeprefix("factors."): t for key, t in tensors.items() if key.startswith("factors.")}
         return cls(card, form, head, factors)
 

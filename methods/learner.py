@@ -1,6 +1,7 @@
 """Prompts and heads of K tasks on one frozen backbone: everything that a run trains."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from .backbone import Backbone
 from .batches import micro_batches
 from .encoding import Example, collate
-from .forms import Bank
+from .forms import Bank, Form
 from .heads import Head, LinearHead, SpanHead, new_head
 from .prompt import Method, PromptModule, Start
 from .task import Task
@@ -53,6 +54,12 @@ class Learner(nn.Module):
                 return LinearHead(self.weights[task], self.biases[task], pooling)
             case SpanHead():
                 return SpanHead(self.weights[task], self.biases[task])
+
+    def fold(self, task: int) -> tuple[Form, Head]:
+        """What is left of a task after training: its form and its head, cut from what may train on."""
+        head = self.head(task)
+        weight, bias = head.weight.detach().clone(), head.bias.detach().clone()
+        return self.prompts.fold(task), replace(head, weight=weight, bias=bias)
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW without decay: one learning rate for the prompts, one for the heads."""

@@ -110,7 +110,7 @@ class Work:
         found = {}
         for k, task in enumerate(self.tasks):
             rows, encoded = self.data.judged(k, split)
-            artifact = methods.Artifact(self._card(k, {}), learner.prompts.fold(k), learner.head(k))
+            artifact = methods.Artifact(self._card(k, {}), *learner.fold(k))
             sums = methods.totals(task, rows, methods.answers(self.backbone, artifact, rows, encoded))
             summed = self._sum(torch.tensor(list(sums.values()), dtype=torch.float64, device=self.backbone.device))
             found[task.name] = methods.means(dict(zip(sums, summed.tolist(), strict=True)))
@@ -122,10 +122,8 @@ class Work:
         for k, task in enumerate(self.tasks):
             metrics = dict(results[learner.method.name][task.name])
             metrics |= {f"control_{key}": value for key, value in results[CONTROL][task.name].items()}
-            head = learner.head(k)
-            artifact = methods.Artifact(
-                self._card(k, metrics), learner.prompts.fold(k), head, learner.prompts.factors(k)
-            )
+            form, head = learner.fold(k)
+            artifact = methods.Artifact(self._card(k, metrics), form, head, learner.prompts.factors(k))
             parameters = learner.prompts.parameters_per_task() + head.weight.numel() + head.bias.numel()
             folded["tasks"][task.name] = {
                 "blob": artifact.to_bytes(),

@@ -25,8 +25,7 @@ def row(task: Task, given: Input) -> Row:
     present = tuple(name for name in _ALL if getattr(given, name) is not None)
     if present != needed:
         raise Invalid(
-            f"a {task.kind} prompt like {given.prompt!r} needs {' and '.join(needed)};"
-            f" this input has {' and '.join(present) or 'neither text nor question'}"
+            f"prompt {given.prompt!r} answers {task.kind} rows, which have {' and '.join(needed)};"
+            f" this one has {' and '.join(present) or 'none of them'}"
         )
-    text, pair = (getattr(given, name) for name in (*needed, None)[:2]) if len(needed) > 1 else (given.text, None)
-    return Row(text, pair)
+    return Row(*(getattr(given, name) for name in needed))

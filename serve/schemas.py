@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 LONGEST_TEXT = 65_536  # characters
 MOST_INPUTS = 256  # of one request
+MAX_BODY = 1 << 20  # bytes of one request
 
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
 

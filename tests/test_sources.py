@@ -218,7 +218,7 @@ def test_a_url_with_a_password_is_named_without_it() -> None:
 )
 def test_an_impossible_task_is_refused_by_field(values: dict[str, object], words: str) -> None:
     with pytest.raises(errors.InvalidSpec, match=words):
-        spec("a.jsonl", **values)
+        parse(TaskSpec, {"name": "t", "kind": "pair", "train": "a.csv", "validation": "a.csv"} | values, "t")
 
 
 @pytest.mark.parametrize(

@@ -49,19 +49,20 @@ def query(ctx: click.Context, reference: str, text: str | None, output: str | No
     promptctl query sentiment - < reviews.jsonl > answers.jsonl
     promptctl query - < mixed.jsonl
     """
+    row = {"prompt": None if reference == "-" else reference, "text": text, **values}
+    given = {key: value for key, value in row.items() if value is not None}
+    streaming = "-" in (reference, text)
+    if not streaming and not given.keys() & {"text", "question"}:
+        raise click.UsageError("nothing to ask: give TEXT, or --question and --context, or - to read rows", ctx)
     from serve.client import Client as Http
 
     from ..settings import Settings
 
-    row = {"text": text, **values}
-    given = {key: value for key, value in row.items() if value is not None}
     client = Http(Settings().server)
-    if reference == "-" or text == "-":
-        prompt = {} if reference == "-" else {"prompt": reference}
-        ctx.exit(answer_stream(client, click.get_binary_stream("stdin"), prompt))
-    if not given.keys() & {"text", "question"}:
-        raise click.UsageError("nothing to ask: give TEXT, or --question and --context, or - to read rows", ctx)
-    (answer,) = client.predict([{"prompt": reference} | given])
+    if streaming:
+        given.pop("text", None)
+        ctx.exit(answer_stream(client, sys.stdin.buffer, given))
+    (answer,) = client.predict([given])
     _show(answer, output or ("table" if sys.stdout.isatty() else "json"))
 
 

@@ -18,9 +18,8 @@ def serve(local: bool, host: str, port: int, backbone: str | None) -> None:
     promptctl serve --local
     promptctl serve --host 0.0.0.0 --port 8080
     """
-    from serve.config import ServeConfig
-
     from methods import DEFAULT_BACKBONE
+    from serve.config import ServeConfig
 
     from ..settings import Settings
 
@@ -38,4 +37,8 @@ def serve(local: bool, host: str, port: int, backbone: str | None) -> None:
         from serve.local import run
     else:
         from serve.app import run
-    run(config)
+    run(config, _say)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,6 +1,8 @@
 """`promptctl train`: from tasks to published versions."""
 
 import tomllib
+from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +13,8 @@ from .options import dry_run_option, output_option, say_dry_run
 from .output import Listing, plain, show, show_one
 
 if TYPE_CHECKING:
+    from ..progress import Show
+    from ..settings import Settings
     from ..specs import RunReport, RunSpec
 
 METHODS = ("mpt", "prompt-tuning", "prefix-tuning")  # the names in methods.METHODS, without importing torch
@@ -48,23 +52,23 @@ def train(ctx: click.Context, resume: str | None, dry_run: bool, output: str, **
     """
     if resume is not None:
         _refuse_other_options(ctx, dry_run)
-        report = _resumed(resume)
+        _run(lambda runs, settings, bars: runs.resume(resume, settings, bars), output)
+        return
+    spec = _spec(values)
+    if dry_run:
+        _show_plan(spec, output)
     else:
-        spec = _spec(values)
-        if dry_run:
-            _show_plan(spec, output)
-            return
-        report = _trained(spec)
-    _show_report(report, output)
+        _run(lambda runs, settings, bars: runs.train(spec, settings, bars), output)
 
 
 def _refuse_other_options(ctx: click.Context, dry_run: bool) -> None:
     given = [
         name
         for name in ctx.params
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE and name not in ("resume", "output")
+        if (name == "dry_run" and dry_run)
+        or (name not in ("resume", "output") and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE)
     ]
-    if given or dry_run:
+    if given:
         raise click.UsageError(f"a resumed run keeps its own settings; leave out --{given[0].replace('_', '-')}", ctx)
 
 
@@ -91,7 +95,7 @@ def _hyperparameter(pair: str) -> tuple[str, object]:
     return key, found if isinstance(found, int | float | str) else value
 
 
-def _trained(spec: "RunSpec") -> "RunReport":
+def _run(begin: "Callable[[ModuleType, Settings, Show], RunReport]", output: str) -> None:
     from rich.console import Console
 
     from .. import runs
@@ -99,18 +103,8 @@ def _trained(spec: "RunSpec") -> "RunReport":
     from ..settings import Settings
 
     with Bars(Console(stderr=True)).live() as bars:
-        return runs.train(spec, Settings(), bars)
-
-
-def _resumed(run_id: str) -> "RunReport":
-    from rich.console import Console
-
-    from .. import runs
-    from ..progress import Bars
-    from ..settings import Settings
-
-    with Bars(Console(stderr=True)).live() as bars:
-        return runs.resume(run_id, Settings(), bars)
+        report = begin(runs, Settings(), bars)
+    _show_report(report, output)
 
 
 def _show_plan(spec: "RunSpec", output: str) -> None:

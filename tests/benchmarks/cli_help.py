@@ -10,31 +10,34 @@ from statistics import median
 
 GOAL = 4.0
 TURNS = 15
-HELP = [sys.executable, "-m", "orchestrator.cli.main", "--help"]
-NOTHING = [sys.executable, "-c", "pass"]
+COMMANDS = {
+    "help": ["-m", "orchestrator.cli.main", "--help"],
+    "click": ["-c", "import click"],
+    "nothing": ["-c", "pass"],
+}
 
 
 def measure() -> dict[str, object]:
-    """Both commands in turn, so that a busy moment slows both; the ratio of their median wall times."""
-    taken: dict[str, list[float]] = {"help": [], "nothing": []}
+    """All in turn, so that a busy moment slows all; the ratio of the median wall times."""
+    taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(TURNS):
-        taken["help"].append(_seconds(HELP))
-        taken["nothing"].append(_seconds(NOTHING))
+        for name, arguments in COMMANDS.items():
+            taken[name].append(_seconds(arguments))
     ratio = median(taken["help"]) / median(taken["nothing"])
-    milliseconds = {name: round(median(seconds) * 1000, 1) for name, seconds in taken.items()}
+    help_ms, click_ms, nothing_ms = (f"{median(seconds) * 1000:.1f} ms" for seconds in taken.values())
     return {
         "name": "promptctl --help",
         "ratio": round(ratio, 2),
         "goal": GOAL,
         "ok": ratio <= GOAL,
-        "compared": f"{milliseconds['help']} ms against {milliseconds['nothing']} ms of a bare `python -c pass`",
+        "compared": f"{help_ms} against {nothing_ms} of `python -c pass`; importing click alone: {click_ms}",
     }
 
 
-def _seconds(command: list[str]) -> float:
+def _seconds(arguments: list[str]) -> float:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     began = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
     return time.perf_counter() - began
 
 

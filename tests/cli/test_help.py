@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -104,3 +105,7 @@ def test_reading_the_registry_needs_no_torch(home: Path, command: str) -> None:
     loaded = modules_after(*command.split(), "-o", "json")
     assert loaded & {"torch", "transformers", "ray", "mlflow"} == set()
     assert "sqlalchemy" in loaded
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert CliRunner().invoke(cli, ["--version"]).stdout == f"promptctl, version {version('promptctl')}\n"

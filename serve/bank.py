@@ -1,0 +1,61 @@
+"""Artifacts in memory, by digest: loaded once, checked once, dropped when their bytes are needed."""
+
+import asyncio
+from dataclasses import replace
+from typing import TypeAlias
+
+from cachetools import LRUCache
+
+from methods import Artifact, Fingerprint, Task
+from registry import Registry
+
+from .errors import Invalid
+
+BYTES = 1 << 30
+
+Held: TypeAlias = tuple[Artifact, Task]
+
+
+class Bank:
+    """The least recently asked-for artifacts leave first. Lives on one event loop; loading happens in threads."""
+
+    def __init__(self, registry: Registry, backbone: Fingerprint, max_bytes: int = BYTES) -> None:
+        self._registry, self._backbone = registry, backbone
+        self._held: LRUCache[str, Held] = LRUCache(max_bytes, getsizeof=lambda held: held[0].nbytes)
+        self._loading: dict[str, asyncio.Task[Held]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensors held."""
+        return int(self._held.currsize)
+
+    async def get(self, digest: str) -> Held:
+        """The artifact of a digest and its task; many who ask at once share one load.
+
+        Raises:
+            RegistryError, MethodError: its bytes are missing or damaged, or it was trained on another backbone.
+            Invalid: it has no task, so there is nothing that it could answer.
+        """
+        if (held := self._held.get(digest)) is not None:
+            return held
+        if (loading := self._loading.get(digest)) is None:
+            loading = asyncio.create_task(asyncio.to_thread(self._load, digest))
+            self._loading[digest] = loading
+            loading.add_done_callback(lambda done: self._keep(digest, done))
+        return await asyncio.shield(loading)
+
+    def _load(self, digest: str) -> Held:
+        artifact = Artifact.from_bytes(self._registry.fetch_digest(digest))
+        artifact.check_backbone(self._backbone)
+        task = artifact.card.task
+        if task is None or artifact.head is None:
+            raise Invalid(f"{artifact.card.name!r} belongs to no task and answers nothing")
+        return replace(artifact, factors={}), task  # factors only say how the form was made
+
+    def _keep(self, digest: str, done: asyncio.Task[Held]) -> None:
+        del self._loading[digest]
+        if done.cancelled() or done.exception() is not None:
+            return
+        held = done.result()
+        if held[0].nbytes <= self._held.maxsize:
+            self._held[digest] = held

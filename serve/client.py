@@ -1,0 +1,62 @@
+"""A client for a running server."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from .errors import KINDS, Failed, Overloaded, ServeError, Unavailable
+
+TIMEOUT = httpx.Timeout(300, connect=5)  # seconds
+
+
+class Client:
+    """Asks one server; every call raises the error that the server answered with."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        # No connection outlives its request, so there is nothing to close.
+        self._http = httpx.Client(timeout=TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
+
+    def predict(self, inputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """One output for each input, in their order.
+
+        Raises:
+            ServeError: the server cannot be reached, or one of the inputs is wrong.
+        """
+        return self._ask("POST", "/v1/predict", {"inputs": [dict(one) for one in inputs]})["outputs"]
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """What the server serves."""
+        return self._ask("GET", "/v1/tasks")["tasks"]
+
+    def status(self) -> dict[str, Any]:
+        """How the server is."""
+        return self._ask("GET", "/v1/status")
+
+    def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, self._url + path, json=body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unavailable(
+                f"no answer from the server at {self._url}: {error or type(error).__name__}",
+                hint="start one with promptctl serve, or set PROMPTCTL_SERVER to where it runs",
+            ) from error
+        try:
+            answer = response.json()
+            if response.is_success:
+                return answer
+            raise _error(answer["error"], response)
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unavailable(
+                f"{self._url} answered {response.status_code} {response.reason_phrase}, and not as promptctl does",
+                hint="is PROMPTCTL_SERVER the address of a promptctl server?",
+            ) from error
+
+
+def _error(said: Mapping[str, str], response: httpx.Response) -> ServeError:
+    kind = KINDS.get(said["code"], Failed)
+    if kind is Overloaded:
+        wait_s = int(response.headers.get("Retry-After", "1"))
+        return Overloaded(said["message"], retry_after_s=wait_s, hint=said["hint"])
+    return kind(said["message"], hint=said["hint"])

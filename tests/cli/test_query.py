@@ -1,0 +1,142 @@
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+Run = Callable[..., Result]
+Row = dict[str, Any]
+
+
+class Server:
+    """Answers as a promptctl server does, and remembers how many rows each request had."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def answer(self, rows: list[Row]) -> tuple[int, Row]:
+        """A label for every row; no row may be for an unknown prompt, or be without text."""
+        self.sizes.append(len(rows))
+        if any(row["prompt"] == "gone" for row in rows):
+            return 404, {"error": {"code": "not_found", "message": "unknown prompt 'gone'", "hint": "look"}}
+        if any(not row.get("text") and not row.get("question") for row in rows):
+            return 422, {"error": {"code": "invalid", "message": "a row without text", "hint": ""}}
+        return 200, {"outputs": [self.output(row) for row in rows]}
+
+    def output(self, row: Row) -> Row:
+        """One output, its label the text in capitals."""
+        about = {"prompt": row["prompt"], "version": f"{row['prompt']}:7", "digest": "sha256:ab", "epoch": 12}
+        if "question" in row:
+            return about | {"answer": row["context"][:3], "start": 0, "end": 3, "score": 0.9}
+        label = row["text"].upper() + row.get("text_pair", "")
+        return about | {"label": label, "scores": {label: 0.75, "other": 0.25}}
+
+
+@contextmanager
+def listening(server: Server) -> Iterator[str]:
+    """Serve over HTTP for the time of the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, answer = server.answer(body["inputs"])
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server()
+    with listening(server) as url:
+        monkeypatch.setenv("PROMPTCTL_SERVER", url)
+        yield server
+
+
+def lines(*rows: object) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def test_a_pipe_gets_the_answer_as_json(run: Run, server: Server) -> None:
+    result = run("query", "sentiment@staging", "good", "--text-pair", "!")
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert (answer["label"], answer["prompt"], answer["epoch"]) == ("GOOD!", "sentiment@staging", 12)
+
+
+def test_a_person_gets_what_was_said_how_surely_and_by_which_version(run: Run, server: Server) -> None:
+    assert run("query", "sentiment", "good", "-o", "table").stdout == "GOOD\t0.75\tsentiment:7\n"
+    question = ("query", "qa", "--question", "Who?", "--context", "Ada came.", "-o", "table")
+    assert run(*question).stdout == "Ada\t0.9\tqa:7\n"
+
+
+def test_a_stream_is_answered_in_its_order_in_batches_of_64(run: Run, server: Server) -> None:
+    result = run("query", "sentiment", "-", stdin=lines(*({"text": f"t{n}"} for n in range(150))))
+    assert result.exit_code == 0
+    assert [json.loads(line)["label"] for line in result.stdout.splitlines()] == [f"T{n}" for n in range(150)]
+    assert server.sizes == [64, 64, 22]
+
+
+def test_each_row_of_a_stream_may_name_its_own_prompt(run: Run, server: Server) -> None:
+    rows = lines({"prompt": "a", "text": "x"}, {"prompt": "b", "question": "?", "context": "yes"})
+    answers = [json.loads(line) for line in run("query", "-", stdin=rows).stdout.splitlines()]
+    assert [(answer["prompt"], answer.get("label"), answer.get("answer")) for answer in answers] == [
+        ("a", "X", None),
+        ("b", None, "yes"),
+    ]
+
+
+def test_rows_that_fail_get_a_line_of_their_own_and_an_exit_code(run: Run, server: Server) -> None:
+    rows = [{"text": f"t{n}"} for n in range(8)]
+    rows[3] = {"text": ""}
+    rows[5] = {"prompt": "gone", "text": "x"}
+    data = lines(*rows[:7]) + b'{"text": \n' + lines(rows[7]) + b"\xff\n"
+    result = run("query", "sentiment", "-", stdin=data)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer.get("label") for answer in answers] == ["T0", "T1", "T2", None, "T4", None, "T6", None, "T7", None]
+    faults = [(answer["line"], answer["error"]["code"]) for answer in answers if "error" in answer]
+    assert faults == [(4, "invalid"), (6, "not_found"), (8, "invalid"), (10, "invalid")]
+    assert result.exit_code == 2
+    unknown_first = run("query", "sentiment", "-", stdin=lines(rows[5], rows[3]))
+    assert unknown_first.exit_code == 3
+
+
+def test_an_empty_stream_asks_nothing(run: Run, server: Server) -> None:
+    assert run("query", "sentiment", "-").exit_code == 0
+    assert server.sizes == []
+
+
+def test_an_unknown_prompt_is_not_found(run: Run, server: Server) -> None:
+    result = run("query", "gone", "text")
+    assert result.exit_code == 3
+    assert result.stderr == "error: unknown prompt 'gone'\n  look\n"
+
+
+@pytest.mark.parametrize("arguments", [("text",), ("-",)])
+def test_a_server_that_is_not_there_is_unavailable(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PROMPTCTL_SERVER", "http://127.0.0.1:9")
+    assert run("query", "sentiment", *arguments, stdin=lines({"text": "x"})).exit_code == 7
+
+
+def test_nothing_to_ask_is_usage(run: Run) -> None:
+    assert run("query", "sentiment").exit_code == 2
+    assert run("query", "sentiment", "--context", "alone").exit_code == 2

@@ -1,0 +1,28 @@
+import pytest
+import torch
+from methods import Backbone, Row, Task
+
+
+torch.set_num_threads(1)  # tiny models lose more to threads than they gain
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder) -> Backbone:
+    return Backbone.load(str(tiny_folder))
+
+
+@pytest.fixture
+def sentiment() -> tuple[Task, list[Row]]:
+    good = [Row(f"the {thing} was {how} good", label="positive") for thing in ("film", "book") for how in ("very", "")]
+    bad = [Row(f"a {how} bad and dull {thing}", label="negative") for thing in ("hotel", "train") for how in ("", "very")]
+    return Task("sentiment", "classification", ("negative", "positive")), good + bad
+
+
+@pytest.fixture
+def qa() -> tuple[Task, list[Row]]:
+    rows = []
+    for number, colour in (("one", "red"), ("two", "blue"), ("three", "green")):
+        context = f"the old bridge of the city was {colour} and the mayor sold {number} tower in the night"
+        rows.append(Row("which colour was the bridge", context, answers=(colour,), answer_start=context.index(colour)))
+        rows.append(Row("how many sold", context, answers=(number,), answer_start=context.index(number)))
+    return Task("qa", "span-qa"), rows

@@ -1,0 +1,254 @@
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from methods import Artifact, Backbone, Classified, Row, Span, answer, encode, predict
+from registry import Move, Registry, Version
+from serve import errors
+from serve.engine import Answered, PromptEngine
+from serve.schemas import Input
+
+from .conftest import QA, SAME, SENTIMENT, TOPIC, Publish
+
+CONTEXT = "the old bridge of the city was red and the mayor sold one tower in the night " * 3
+
+
+@asynccontextmanager
+async def engine_of(backbone: Backbone, registry: Registry) -> AsyncIterator[PromptEngine]:
+    engine = PromptEngine(backbone, registry)
+    try:
+        await engine.follower.start()
+        yield engine
+    finally:
+        await engine.close()
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(main, 60))
+
+
+@contextmanager
+def counted(backbone: Backbone) -> Iterator[list[int]]:
+    """The number of rows of every forward of the backbone."""
+    sizes: list[int] = []
+    hook = backbone.model.register_forward_hook(lambda *_: sizes.append(len(_[2].last_hidden_state)))
+    yield sizes
+    hook.remove()
+
+
+@pytest.fixture
+def everything(make: Callable[..., Artifact], publish: Publish, registry: Registry) -> dict[str, Version]:
+    """Five prompts of all kinds, forms and lengths; sentiment has two versions, the first in production."""
+    versions = {
+        "sentiment:1": publish("sentiment", make(SENTIMENT, 1, length=2)),
+        "sentiment:2": publish("sentiment", make(SENTIMENT, 2, form="prefix", length=5)),
+        "topic:1": publish("topic", make(TOPIC, 3, form="prefix", length=1)),
+        "same:1": publish("same", make(SAME, 4, length=7)),
+        "qa:1": publish("qa", make(QA, 5, length=4)),
+        "plain:1": publish("plain", make(SENTIMENT, 6, form="none")),
+    }
+    assert [version.reference for version in versions.values()] == list(versions)
+    moves = [Move("sentiment:1"), Move("topic:1"), Move("same:1"), Move("qa:1"), Move("plain:1")]
+    registry.promote(moves, actor="ada")
+    return versions
+
+
+MIXED = [
+    Input(prompt="sentiment", text="the film was very good"),
+    Input(prompt="topic", text="the old city on the river in the night and the tower on the left of the bridge"),
+    Input(prompt="sentiment:2", text="the film was very good"),
+    Input(prompt="same", text="a red book", text_pair="the blue book is not red"),
+    Input(prompt="plain", text="awful"),
+    Input(prompt="qa", question="which bridge", context=CONTEXT),
+    Input(prompt="sentiment", text="a very bad hotel and a dull phone"),
+]
+
+
+def numbers(answered: Answered) -> list[float]:
+    match answered.answer:
+        case Classified(scores=scores):
+            return list(scores.values())
+        case Span(start=start, end=end, score=score):
+            return [start, end, score]
+
+
+def test_a_mixed_batch_answers_each_row_as_if_it_were_alone(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    async def main() -> None:
+        async with engine_of(tiny, registry) as engine:
+            alone = [(await engine.predict([one]))[0] for one in MIXED]
+            for seed in range(5):
+                order = random.Random(seed).choices(range(len(MIXED)), k=12)
+                together = await engine.predict([MIXED[index] for index in order])
+                for index, found in zip(order, together, strict=True):
+                    assert found.version == alone[index].version
+                    np.testing.assert_allclose(numbers(found), numbers(alone[index]), atol=1e-5)
+        assert len({tuple(np.round(numbers(one), 4)) for one in alone}) == len(MIXED)  # no two rows answer alike
+
+    run(main())
+
+
+def test_the_engine_answers_what_methods_answers(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    async def main() -> None:
+        artifact = Artifact.from_bytes(registry.fetch(everything["qa:1"]))
+        row = Row("which bridge", CONTEXT)
+        examples = encode(tiny, QA, row)
+        assert len(examples) > 1  # the context is longer than the backbone reads
+        expected = answer(artifact, row, examples, [predict(tiny, [(artifact, e)])[0] for e in examples])
+        async with engine_of(tiny, registry) as engine:
+            (found,) = await engine.predict([Input(prompt="qa", question=row.text, context=CONTEXT)])
+        assert isinstance(expected, Span)
+        assert isinstance(found.answer, Span)
+        assert (found.answer.start, found.answer.end) == (expected.start, expected.end)
+        assert CONTEXT[found.answer.start : found.answer.end] == found.answer.text
+        assert found.answer.score == pytest.approx(expected.score, abs=1e-5)
+
+    run(main())
+
+
+def test_tasks_versions_and_forms_share_one_forward(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    async def main() -> None:
+        short = [one for one in MIXED if one.prompt != "qa"]
+        async with engine_of(tiny, registry) as engine:
+            await engine.predict(short)  # loads the pinned version
+            with counted(tiny) as sizes:
+                await engine.predict(short)
+            assert sizes == [len(short)]
+
+    run(main())
+
+
+def test_requests_of_different_callers_share_a_forward(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    async def main() -> None:
+        async with engine_of(tiny, registry) as engine:
+            with counted(tiny) as sizes:
+                await asyncio.gather(*(engine.predict([MIXED[index % 2]]) for index in range(40)))
+            assert sum(sizes) == 40
+            assert len(sizes) <= 20
+
+    run(main())
+
+
+def test_every_way_to_name_a_version_finds_it(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    async def main() -> None:
+        registry.promote([Move("sentiment:2", "staging")], actor="ada")
+        digest = everything["sentiment:2"].digest
+        names = ["sentiment@staging", "sentiment:2", f"sentiment@{digest}", f"sentiment@{digest[:15]}"]
+        async with engine_of(tiny, registry) as engine:
+            found = await engine.predict([Input(prompt=name, text="good") for name in [*names, "sentiment"]])
+        assert [one.version.reference for one in found] == ["sentiment:2"] * 4 + ["sentiment:1"]
+        assert len({tuple(numbers(one)) for one in found[:4]}) <= 4
+        np.testing.assert_allclose([numbers(one) for one in found[:4]], [numbers(found[0])] * 4, atol=1e-5)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind", "message", "hint"),
+    [
+        ("sentimemt", errors.NotFound, "unknown prompt 'sentimemt'", "did you mean sentiment?"),
+        ("sentiment@staging", errors.NotFound, "prompt 'sentiment' has no staging version yet", "production"),
+        ("sentiment:9", errors.NotFound, "prompt 'sentiment' has no version 9", ""),
+        ("sentiment@sha256:00000000", errors.NotFound, "has no version sha256:00000000", ""),
+        ("Not A Reference", errors.Invalid, "prompt is not a reference", "NAME@ALIAS"),
+        ("shared/common", errors.Invalid, "is a shared prompt", "a task's own prompt"),
+        ("shared/common:1", errors.Invalid, "is a shared prompt", "a task's own prompt"),
+        (
+            "qa",
+            errors.Invalid,
+            "prompt 'qa' answers span-qa rows, which have question and context; this one has text",
+            "",
+        ),
+    ],
+)
+def test_a_wrong_row_is_named_and_says_what_to_do(
+    tiny: Backbone,
+    registry: Registry,
+    everything: dict[str, Version],
+    prompt: str,
+    kind: type[errors.ServeError],
+    message: str,
+    hint: str,
+) -> None:
+    async def main() -> None:
+        async with engine_of(tiny, registry) as engine:
+            with counted(tiny) as sizes, pytest.raises(kind) as raised:
+                await engine.predict([MIXED[0], MIXED[1], Input(prompt=prompt, text="good")])
+        assert str(raised.value).startswith("row 2: ")
+        assert message in str(raised.value)
+        assert hint in raised.value.hint + str(raised.value)
+        assert sizes == []
+
+    run(main())
+
+
+def test_an_empty_text_is_refused_by_its_row(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    async def main() -> None:
+        async with engine_of(tiny, registry) as engine:
+            with pytest.raises(errors.Invalid, match="row 1: a row of task 'topic' has an empty text"):
+                await engine.predict([MIXED[0], Input(prompt="topic", text="  ")])
+
+    run(main())
+
+
+def test_a_shared_prompt_with_an_alias_is_left_alone(
+    tiny: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    async def main() -> None:
+        publish("shared/common", make(None))
+        registry.promote([Move("shared/common:1")], actor="ada")
+        async with engine_of(tiny, registry) as engine:
+            assert engine.follower.snapshot.epoch == 1
+            assert (engine.follower.snapshot.served, engine.follower.snapshot.refused) == ({}, {})
+
+    run(main())
+
+
+def test_one_load_serves_all_who_ask_at_once(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with engine_of(tiny, registry) as engine:
+            fetched: list[str] = []
+            fetch = registry.fetch_digest
+            monkeypatch.setattr(registry, "fetch_digest", lambda digest: fetched.append(digest) or fetch(digest))
+            found = await asyncio.gather(*(engine.predict([MIXED[2]]) for _ in range(20)))
+            assert {one[0].version.reference for one in found} == {"sentiment:2"}
+            assert fetched == [everything["sentiment:2"].digest]
+
+    run(main())
+
+
+def test_artifacts_leave_the_bank_when_their_bytes_are_needed(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    from serve.bank import Bank
+
+    async def main() -> None:
+        digests = [everything[name].digest for name in ("sentiment:1", "plain:1", "same:1")]
+        sizes = [Artifact.from_bytes(registry.fetch_digest(digest)).nbytes for digest in digests]
+        bank = Bank(registry, tiny.fingerprint, max_bytes=sizes[0] + sizes[2])
+        first, _ = await bank.get(digests[0])
+        await bank.get(digests[1])
+        assert bank.nbytes == sizes[0] + sizes[1]
+        assert (await bank.get(digests[0]))[0] is first
+        await bank.get(digests[2])  # the least recently used leaves, the other one stays
+        assert bank.nbytes == sizes[0] + sizes[2]
+        assert (await bank.get(digests[0]))[0] is first
+
+    run(main())

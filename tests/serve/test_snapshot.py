@@ -1,0 +1,214 @@
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from methods import Artifact, Backbone
+from registry import Move, Registry
+from serve import errors, report
+from serve.config import ServeConfig
+from serve.engine import PromptEngine
+from serve.schemas import Input
+
+from .conftest import QA, SENTIMENT, Publish
+from .test_engine import engine_of, numbers, run
+
+ROW = Input(prompt="sentiment", text="the film was very good")
+
+
+async def until(true: Callable[[], bool], within_s: float = 5) -> float:
+    started = time.perf_counter()
+    while not true():
+        assert time.perf_counter() - started < within_s
+        await asyncio.sleep(0.005)
+    return time.perf_counter() - started
+
+
+async def version_of(engine: PromptEngine) -> str:
+    return (await engine.predict([ROW]))[0].version.reference
+
+
+def test_a_promotion_is_live_within_a_second_and_answers_are_never_mixed(
+    tiny: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    async def main() -> None:
+        for seed in (1, 2):
+            publish("sentiment", make(SENTIMENT, seed, length=seed))
+        registry.promote([Move("sentiment:1")], actor="ada")
+        async with engine_of(tiny, registry) as engine:
+            golden = {
+                n: numbers((await engine.predict([Input(prompt=f"sentiment:{n}", text=ROW.text)]))[0]) for n in (1, 2)
+            }
+            live = {1: 1}  # version by epoch
+            stop, seen = asyncio.Event(), []
+
+            async def load() -> None:
+                while not stop.is_set():
+                    found = await engine.predict([ROW] * 3)
+                    assert len({(one.version.number, one.epoch) for one in found}) == 1
+                    seen.extend(found)
+
+            callers = [asyncio.create_task(load()) for _ in range(8)]
+            for turn in range(6):
+                target = 2 - turn % 2
+                await asyncio.to_thread(registry.promote, [Move(f"sentiment:{target}")], actor="ada")
+                live[turn + 2] = target
+                took = await until(lambda epoch=turn + 2: engine.follower.snapshot.epoch == epoch)
+                assert took < 1
+                (now,) = await engine.predict([ROW])
+                assert now.version.number == target
+            stop.set()
+            await asyncio.gather(*callers)
+        assert {one.version.number for one in seen} == {1, 2}
+        for one in seen:
+            assert one.version.number == live[one.epoch]
+            assert numbers(one) == pytest.approx(golden[one.version.number], abs=1e-5)
+
+    run(main())
+
+
+def test_several_prompts_move_together(
+    tiny: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    async def main() -> None:
+        for name in ("left", "right"):
+            for seed in (1, 2):
+                publish(name, make(SENTIMENT, seed, length=3 + seed))
+        registry.promote([Move("left:1"), Move("right:1")], actor="ada")
+        both = [Input(prompt="left", text="good"), Input(prompt="right", text="good")]
+        async with engine_of(tiny, registry) as engine:
+            moving = asyncio.create_task(
+                asyncio.to_thread(registry.promote, [Move("left:2"), Move("right:2")], actor="ada")
+            )
+            seen: set[tuple[int, ...]] = set()
+            while (2, 2) not in seen:
+                seen.add(tuple(one.version.number for one in await engine.predict(both)))
+            await moving
+        assert seen <= {(1, 1), (2, 2)}
+
+    run(main())
+
+
+def damaged(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
+    version = publish("sentiment", artifact)
+    digits = version.digest.removeprefix("sha256:")
+    (blob,) = [path for path in Path(config.store_url).rglob(f"*{digits}*") if path.is_file()]
+    blob.chmod(0o600)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\x7f")
+    return "is damaged"
+
+
+def foreign(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
+    card = replace(artifact.card, backbone=replace(artifact.card.backbone, name="other", weights="f" * 64))
+    publish("sentiment", replace(artifact, card=card))
+    return "was trained on other (weights ffffffffffff)"
+
+
+def misshapen(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
+    assert artifact.head is not None
+    publish("sentiment", replace(artifact, head=replace(artifact.head, weight=artifact.head.weight[:, :-1])))
+    return "sentiment:2 failed on it (RuntimeError)"
+
+
+def overflowing(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
+    assert artifact.head is not None
+    publish("sentiment", replace(artifact, head=replace(artifact.head, weight=artifact.head.weight * 1e38)))
+    return "a number that is not finite"
+
+
+def headless(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
+    publish("sentiment", replace(artifact, head=None))
+    return "answers nothing"
+
+
+@pytest.mark.parametrize("spoil", [damaged, foreign, misshapen, overflowing, headless])
+def test_a_version_that_fails_its_checks_is_never_swapped_in(
+    tiny: Backbone,
+    registry: Registry,
+    config: ServeConfig,
+    make: Callable[..., Artifact],
+    publish: Publish,
+    spoil: Callable[..., str],
+) -> None:
+    async def main() -> None:
+        publish("sentiment", make(SENTIMENT, 1))
+        publish("qa", make(QA, 1))
+        said = spoil(config, registry, make(SENTIMENT, 2), publish)
+        registry.promote([Move("sentiment:1")], actor="ada")
+        async with engine_of(tiny, registry) as engine:
+            registry.promote([Move("sentiment:2"), Move("sentiment:2", "staging"), Move("qa:1")], actor="ada")
+            await until(lambda: engine.follower.snapshot.epoch > 1)
+            assert await version_of(engine) == "sentiment:1"
+            with pytest.raises(errors.Integrity, match="sentiment:2 failed its checks"):
+                await engine.predict([Input(prompt="sentiment@staging", text="good")])
+            assert ("qa", "production") in engine.follower.snapshot.served
+            production, staging = report.status(engine).refused
+            assert (production.alias, production.version, production.serving) == (
+                "production", "sentiment:2", "sentiment:1",
+            )  # fmt: skip
+            assert (staging.alias, staging.serving) == ("staging", None)
+            assert said in production.reason
+            registry.rollback("sentiment", actor="ada")
+            await until(lambda: len(engine.follower.snapshot.refused) == 1)
+
+    run(main())
+
+
+def test_a_refused_version_is_tried_again(
+    tiny: Backbone,
+    registry: Registry,
+    config: ServeConfig,
+    make: Callable[..., Artifact],
+    publish: Publish,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serve.snapshot.RETRY_S", 0.1)
+
+    async def main() -> None:
+        version = publish("sentiment", make(SENTIMENT, 1))
+        digits = version.digest.removeprefix("sha256:")
+        (blob,) = [path for path in Path(config.store_url).rglob(f"*{digits}*") if path.is_file()]
+        away = blob.rename(config.home / "away")
+        registry.promote([Move("sentiment:1")], actor="ada")
+        async with engine_of(tiny, registry) as engine:
+            with pytest.raises(errors.Integrity):
+                await version_of(engine)
+            shutil.copy(away, blob)
+            await until(lambda: not engine.follower.snapshot.refused)
+            assert await version_of(engine) == "sentiment:1"
+
+    run(main())
+
+
+def test_serving_goes_on_while_the_registry_is_down_and_catches_up_after(
+    tiny: Backbone, registry: Registry, config: ServeConfig, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    database = config.home / "registry.db"
+    away = config.home / "away.db"
+
+    def swap(source: Path, target: Path) -> None:
+        registry.close()  # lets go of its connections, and with them of the file that they hold open
+        source.rename(target)
+
+    async def main() -> None:
+        for seed in (1, 2):
+            publish("sentiment", make(SENTIMENT, seed))
+        registry.promote([Move("sentiment:1")], actor="ada")
+        async with engine_of(tiny, registry) as engine:
+            assert report.status(engine).stale_since is None
+            swap(database, away)
+            await until(lambda: report.status(engine).stale_since is not None)
+            assert "did not answer" in (report.status(engine).stale_reason or "")
+            assert await version_of(engine) == "sentiment:1"
+            with pytest.raises(errors.Unavailable, match="row 0: the registry does not answer"):
+                await engine.predict([Input(prompt="sentiment:2", text="good")])
+            swap(away, database)
+            await until(lambda: report.status(engine).stale_since is None)
+            registry.promote([Move("sentiment:2")], actor="ada")
+            await until(lambda: engine.follower.snapshot.epoch == 2)
+            assert await version_of(engine) == "sentiment:2"
+
+    run(main())
