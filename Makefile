@@ -34,7 +34,8 @@ check: $(VENV)/installed-dev  ## Lint, types, import contracts, migrations
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m tests.migrations_check
+	home=$$(mktemp -d) && export PROMPTCTL_HOME=$$home && \
+	$(BIN)/promptctl db upgrade && $(BIN)/promptctl db check; status=$$?; rm -rf $$home; exit $$status
 
 test: $(VENV)/installed-dev  ## Run the tests
 	$(BIN)/python -m pytest

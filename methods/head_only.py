@@ -17,8 +17,8 @@ class HeadOnly:
     """No prompt at all; only the heads learn."""
 
     name: ClassVar[str] = "head-only"
-    learning_rate: float = 5e-3
-    head_learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
+    head_learning_rate: float = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None

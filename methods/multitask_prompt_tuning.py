@@ -29,8 +29,8 @@ class MultitaskPromptTuning:
     length: int = 16
     rank: int = 1
     form: Literal["prefix", "soft-prompt"] = "prefix"
-    learning_rate: float = 1e-2
-    head_learning_rate: float = 5e-3
+    learning_rate: float = 3e-2
+    head_learning_rate: float = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None

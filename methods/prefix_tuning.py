@@ -25,8 +25,8 @@ class PrefixTuning:
 
     name: ClassVar[str] = "prefix-tuning"
     length: int = 16
-    learning_rate: float = 1e-2
-    head_learning_rate: float = 5e-3
+    learning_rate: float = 3e-2
+    head_learning_rate: float = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None

@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def started(home: Path, folder: Path, cpus: int) -> Iterator[None]:
     )
     session = ray.get_runtime_context().get_session_name()
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):  # where Ray prints that a worker died; stdout is for data
+            yield
     finally:
         ray.shutdown()
     shutil.rmtree(folder / session, ignore_errors=True)  # logs of a good run tell nothing

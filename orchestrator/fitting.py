@@ -1,5 +1,6 @@
 """The one place that starts Ray Train."""
 
+import logging
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def fit(job: Job, attempt: int, start: bytes | None, settings: Settings, show: S
 
 
 def _fit(job: Job, attempt: int, start: bytes | None, file: Path) -> dict[str, Any]:
+    logging.getLogger("ray.train").setLevel(logging.CRITICAL)
     import torch
     from ray import train
     from ray.train.torch import TorchTrainer

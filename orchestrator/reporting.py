@@ -1,4 +1,4 @@
-"""How a worker tells the driver what happened: through Ray Train, or straight into the run's folder without a cluster."""
+"""How a worker tells the driver what happened: through Ray Train, or without a cluster straight into a file."""
 
 import shutil
 import tempfile

@@ -99,8 +99,8 @@ class RunSpec(Spec):
     tasks: tuple[str, ...] = Field(min_length=1)
     method: str = "mpt"
     hyperparameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
-    epochs: int = Field(default=3, ge=1)
-    batch_size: int = Field(default=32, ge=1)
+    epochs: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=0)
     backbone: str | None = None

@@ -40,7 +40,7 @@ def work(config: Mapping[str, Any]) -> dict[str, Any]:
         return Work(job, config.get("start"), context.get_world_rank(), context.get_world_size()).run()
     except (methods.MethodError, OrchestratorError) as error:
         return {"failed": str(error), "hint": error.hint}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - see Raises
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise RunFailed(f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}") from None
 

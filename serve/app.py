@@ -1,5 +1,6 @@
 """`promptctl serve`: the application on Ray Serve, with HTTP, batcher and backbone in one replica."""
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ def run(config: ServeConfig, say: Callable[[str], None]) -> None:
             say(line)
         stopped.wait()
         say("stopping")
-        _drain()
+        _drain()  # Ray's own processes end with the block
     say("stopped")
 
 
@@ -54,6 +55,7 @@ def _deploy(config: ServeConfig) -> None:
     from ray.serve.config import HTTPOptions, ProxyLocation
     from ray.serve.schema import LoggingConfig
 
+    logging.getLogger("ray.serve").setLevel(logging.CRITICAL)  # importing it set its level
     silent = LoggingConfig(log_level="CRITICAL", enable_access_log=False)
 
     def application() -> FastAPI:
@@ -77,7 +79,6 @@ def _drain() -> None:
     from ray import serve
 
     serve.delete(APP)  # waits for the requests that the replica still answers
-    serve.shutdown()
 
 
 @contextmanager

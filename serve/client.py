@@ -44,14 +44,15 @@ class Client:
             ) from error
         try:
             answer = response.json()
-            if response.is_success:
-                return answer
-            raise _error(answer["error"], response)
-        except (ValueError, KeyError, TypeError) as error:
+            error = None if response.is_success else _error(answer["error"], response)
+        except (ValueError, KeyError, TypeError) as unreadable:
             raise Unavailable(
                 f"{self._url} answered {response.status_code} {response.reason_phrase}, and not as promptctl does",
                 hint="is PROMPTCTL_SERVER the address of a promptctl server?",
-            ) from error
+            ) from unreadable
+        if error is not None:
+            raise error
+        return answer
 
 
 def _error(said: Mapping[str, str], response: httpx.Response) -> ServeError:

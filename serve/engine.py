@@ -1,11 +1,11 @@
 """The engine: references to versions, rows to tokens, tokens to mixed batches, and back to answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ QUEUE_TOKENS = 131_072
 WARM = "warm"
 
 Value = TypeVar("Value")
+Item: TypeAlias = tuple[Artifact, Example]
+Submit: TypeAlias = Callable[[Sequence[Item]], Awaitable[list[Output | BaseException]]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class PromptEngine:
     def __init__(self, backbone: Backbone, registry: Registry) -> None:
         self.backbone = backbone
         self.bank = Bank(registry, backbone.fingerprint)
-        self.batcher: Batcher[tuple[Artifact, Example], Output] = Batcher(
+        self.batcher: Batcher[Item, Output] = Batcher(
             lambda items: predict(backbone, items),
             lambda item: item[1].length,
             token_budget=TOKEN_BUDGET,
@@ -79,24 +81,24 @@ class PromptEngine:
                     served[given.prompt] = await self._router.route(given.prompt, snapshot)
                 chosen = served[given.prompt]
                 asked.append(Asked(where, chosen, row(chosen.task, given)))
-        answers = await self._answers(asked)
+        answers = await self._answers(asked, self.batcher.submit)
         return [Answered(a.served.version, snapshot.epoch, found) for a, found in zip(asked, answers, strict=True)]
 
     async def _bring(self, version: Version) -> Served:
         """Load a version and have it answer a row once, so that what cannot answer is never swapped in."""
         served = await self._load(version)
         warm = Row(WARM, None if served.task.kind == "classification" else WARM)
-        await self._answers([Asked("a first row", served, warm)])
+        await self._answers([Asked("a first row", served, warm)], self.batcher.rush)
         return served
 
     async def _load(self, version: Version) -> Served:
         artifact, task = await self.bank.get(version.digest)
         return Served(version, artifact, task)
 
-    async def _answers(self, asked: Sequence[Asked]) -> list[Answer]:
+    async def _answers(self, asked: Sequence[Asked], submit: Submit) -> list[Answer]:
         encoded = await self._in_text_thread(lambda: list(map(self._encode, asked)))
         items = [(one.served.artifact, e) for one, examples in zip(asked, encoded, strict=True) for e in examples]
-        outputs = iter(await self.batcher.submit(items))
+        outputs = iter(await submit(items))
         found = [[next(outputs) for _ in examples] for examples in encoded]
         return await self._in_text_thread(lambda: list(map(_merge, asked, encoded, found)))
 

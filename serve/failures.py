@@ -20,6 +20,8 @@ STATUS = {
     "overloaded": HTTPStatus.TOO_MANY_REQUESTS,
 }
 
+NOT_JSON = Invalid("the body is not a JSON object", hint="send one, with content-type: application/json")
+
 
 def respond(error: ServeError, status: int | None = None) -> JSONResponse:
     """The answer for one of our errors."""
@@ -45,6 +47,8 @@ async def on_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return too_large()
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # bytes that are no text
+        return respond(NOT_JSON)
     if error.status_code == HTTPStatus.NOT_FOUND:
         return respond(NotFound("no such path", hint="see /openapi.json"))
     return respond(Invalid(HTTPStatus(error.status_code).phrase.lower(), hint="see /openapi.json"), error.status_code)
@@ -53,13 +57,14 @@ async def on_http_error(_: Request, error: Exception) -> JSONResponse:
 async def on_malformed_request(_: Request, error: Exception) -> JSONResponse:
     """A body that is not JSON or not a request: the first fault, by its place and never by its value."""
     assert isinstance(error, RequestValidationError)
-    return respond(Invalid(_said(error.errors()[0])))
+    fault = error.errors()[0]
+    if fault["type"] == "json_invalid" or fault["loc"] == ("body",):
+        return respond(NOT_JSON)
+    return respond(Invalid(_said(fault)))
 
 
 def _said(fault: Any) -> str:
     place, kind = fault["loc"][1:], fault["type"]
-    if kind == "json_invalid":
-        return "the body is not JSON"
     where = f"row {place[1]}: " if len(place) > 1 else ""
     if kind == "extra_forbidden":  # the last part of its place is what the caller wrote
         return f"{where}unknown field; an input has prompt, text, text_pair, question and context"

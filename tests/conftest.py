@@ -1,7 +1,6 @@
 """What every test may use: a tiny backbone, and a home that is nobody's."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test has a promptctl home of its own."""
     folder = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         if name.startswith(("PROMPTCTL_", "MLFLOW_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PROMPTCTL_HOME", str(folder))
-    yield folder
+    return folder
 
 
 @pytest.fixture(scope="session")

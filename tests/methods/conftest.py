@@ -1,7 +1,7 @@
 import pytest
 import torch
-from methods import Backbone, Row, Task
 
+from methods import Backbone, Row, Task
 
 torch.set_num_threads(1)  # tiny models lose more to threads than they gain
 
@@ -13,9 +13,10 @@ def tiny(tiny_folder) -> Backbone:
 
 @pytest.fixture
 def sentiment() -> tuple[Task, list[Row]]:
-    good = [Row(f"the {thing} was {how} good", label="positive") for thing in ("film", "book") for how in ("very", "")]
-    bad = [Row(f"a {how} bad and dull {thing}", label="negative") for thing in ("hotel", "train") for how in ("", "very")]
-    return Task("sentiment", "classification", ("negative", "positive")), good + bad
+    good = [f"the {thing} was {how} good" for thing in ("film", "book") for how in ("very", "")]
+    bad = [f"a {how} bad and dull {thing}" for thing in ("hotel", "train") for how in ("", "very")]
+    rows = [Row(text, label="positive") for text in good] + [Row(text, label="negative") for text in bad]
+    return Task("sentiment", "classification", ("negative", "positive")), rows
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from methods import Artifact, BackboneMismatch, Card, CorruptArtifact, Fingerprint, LinearHead, Prefix, SoftPrompt, Task
 
 TASK = Task("mood", "classification", ("bad", "good"))

@@ -5,6 +5,7 @@ from itertools import chain
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from methods.batches import TOKENS, WASTE, epoch_batches, micro_batches
 
 Lengths = st.lists(st.lists(st.integers(3, 60), min_size=1, max_size=90), min_size=1, max_size=3)

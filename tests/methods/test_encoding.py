@@ -1,6 +1,7 @@
 """Rows to tokens, and back to the characters of an answer."""
 
 import pytest
+
 from methods import Backbone, InvalidRow, Row, Task, encode
 from methods.encoding import collate
 

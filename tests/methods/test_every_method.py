@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+
 from methods import (
     METHODS,
     Artifact,
@@ -27,7 +29,6 @@ from methods.checkpoint import load_checkpoint, save_checkpoint
 from methods.encoding import collate
 from methods.fingerprint import hash_weights
 from methods.forms import Bank
-from torch import Tensor
 
 Data = tuple[Task, list[Row]]
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
@@ -46,13 +47,17 @@ class Case:
         hyperparameters = {} if self.name == "head-only" else {"length": 5}
         return Learner.new(self.tiny, method(self.name, hyperparameters), self.tasks, seed)
 
-    def train(self, learner: Learner, epochs: int = 4, stop: int | None = None, **plan: int) -> tuple[list[Step], Progress]:
+    def train(
+        self, learner: Learner, epochs: int = 4, stop: int | None = None, **plan: int
+    ) -> tuple[list[Step], Progress]:
         progress = Progress(learner.optimizer())
-        return self.go_on(learner, progress, epochs, stop, **plan), progress
+        return self.go_on(learner, progress, epochs, stop), progress
 
-    def go_on(self, learner: Learner, progress: Progress, epochs: int, stop: int | None = None, **plan: int) -> list[Step]:
+    def go_on(
+        self, learner: Learner, progress: Progress, epochs: int, stop: int | None = None, **plan: int
+    ) -> list[Step]:
         steps = []
-        for step in train(learner, self.examples, Plan(epochs, 6, 7, **plan), progress):
+        for step in train(learner, self.examples, Plan(epochs, 6, 7), progress):
             steps.append(step)
             if step.index == stop:
                 break

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from methods import (
     Artifact,
     Backbone,
@@ -113,7 +114,9 @@ def test_the_best_span_ends_after_it_starts(tiny: Backbone) -> None:
     given = answer(artifact(Task("qa", "span-qa")), row, [one], [logits])
     start = math.exp(5) / (math.exp(5) + 2)
     end = math.exp(2) / (math.exp(6) + math.exp(1) + math.exp(2))
-    assert given == Span("old river", 4, 13, pytest.approx(start * end))
+    assert isinstance(given, Span)
+    assert (given.text, given.start, given.end) == ("old river", 4, 13)
+    assert given.score == pytest.approx(start * end)
 
 
 def test_scores_are_a_softmax_over_the_labels() -> None:

@@ -4,11 +4,12 @@ import threading
 
 import pytest
 import torch
+from torch import Tensor, nn
+from transformers import BertModel
+
 from methods import Backbone, Bank, Form, Prefix, SoftPrompt
 from methods.attention import LayerPrefix, prefix_attention
 from methods.encoding import Example, collate
-from torch import Tensor, nn
-from transformers import BertModel
 
 
 def example(tiny: Backbone, words: str) -> Example:
@@ -78,11 +79,11 @@ def test_a_text_of_full_length_still_runs_and_keeps_its_length(tiny: Backbone, p
 
 def test_a_prefix_in_the_last_layer_leaves_the_layers_below_alone(tiny: Backbone) -> None:
     batch = collate(tiny, [example(tiny, TEXTS[0])])
+    layers = [tiny.model.get_submodule(f"encoder.layer.{index}") for index in range(3)]
     seen: dict[str, list[Tensor]] = {"bare": [], "prefix": []}
     for name, form in (("bare", None), ("prefix", forms(tiny)[2])):
         hooks = [
-            layer.register_forward_hook(lambda _m, _i, out, name=name: seen[name].append(out))
-            for layer in tiny.model.encoder.layer
+            layer.register_forward_hook(lambda _m, _i, out, *, kept=seen[name]: kept.append(out)) for layer in layers
         ]
         with torch.no_grad():
             tiny.hidden(batch, Bank.of([form]).rows(torch.tensor([0])))

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import torch
-from methods import Artifact, Backbone, Card, Fingerprint, Form, Head, LinearHead, Prefix, SoftPrompt, SpanHead, Task
+
+from methods import Artifact, Backbone, Card, Form, Head, LinearHead, Prefix, SoftPrompt, SpanHead, Task
 from registry import Registry, Version
 from serve.config import ServeConfig
 
@@ -15,7 +15,6 @@ TOPIC = Task("topic", "classification", ("city", "film", "night"))
 SAME = Task("same", "pair", ("no", "yes"))
 QA = Task("qa", "span-qa")
 
-SoftPrompts = Callable[..., Artifact]
 Publish = Callable[[str, Artifact], Version]
 
 
@@ -34,13 +33,11 @@ def make(tiny: Backbone) -> Callable[..., Artifact]:
         *,
         form: str = "soft-prompt",
         length: int = 3,
-        backbone: Fingerprint | None = None,
-        scale: float = 1.0,
     ) -> Artifact:
         generator = torch.Generator().manual_seed(seed)
 
         def random(*shape: int) -> torch.Tensor:
-            return torch.randn(*shape, generator=generator) * scale
+            return torch.randn(*shape, generator=generator)
 
         forms: dict[str, Form] = {
             "soft-prompt": SoftPrompt(random(length, tiny.hidden_size)),
@@ -48,10 +45,10 @@ def make(tiny: Backbone) -> Callable[..., Artifact]:
             "none": None,
         }
         size = len(task.labels) if task and task.labels else 2
-        weight, bias = random(size, tiny.hidden_size), random(size)
+        weight, bias = random(size, tiny.hidden_size) * 0.1, random(size) * 0.1
         head: Head = SpanHead(weight, bias) if task == QA else LinearHead(weight, bias)
         name = task.name if task else "shared/common"
-        card = Card(name, task, "prompt-tuning", {}, backbone or tiny.fingerprint)
+        card = Card(name, task, "prompt-tuning", {}, tiny.fingerprint)
         return Artifact(card, forms[form], head if task else None)
 
     return make
@@ -87,7 +84,3 @@ def publish(registry: Registry) -> Publish:
         return registry.publish(name, blob, artifact.card.to_json(), idempotency_key=str(hash(blob)), actor="ada")
 
     return publish
-
-
-def client_of(app: object) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")  # pyright: ignore[reportArgumentType]

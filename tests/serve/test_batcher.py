@@ -1,16 +1,18 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from serve.batcher import Batcher
 from serve.errors import Invalid, Overloaded, Unavailable
 from serve.packing import FREE, WASTE, pack
+
+from .engines import run, until
 
 
 class Model:
@@ -38,10 +40,6 @@ async def batching(
         yield batcher
     finally:
         await batcher.close()
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, 10))
 
 
 def test_every_item_gets_its_own_result_in_order() -> None:
@@ -131,6 +129,24 @@ def test_a_full_queue_turns_a_whole_request_away_and_says_when_to_come_back() ->
             model.gate.set()
             assert await asyncio.gather(running, waiting, fits) == [[0], [2, 4, 6, 8], [14]]
         assert model.batches == [[0], [1, 2, 3, 4, 7]]
+
+    run(main())
+
+
+def test_what_everybody_waits_for_goes_ahead_of_a_full_queue() -> None:
+    async def main() -> None:
+        model = Model()
+        model.gate.clear()
+        async with batching(model, budget=20, queue=40) as batcher:
+            running = asyncio.create_task(batcher.submit([0]))
+            await until(lambda: len(model.batches) == 1)
+            waiting = asyncio.create_task(batcher.submit([1, 2, 3, 4]))
+            await asyncio.sleep(0)
+            rushed = asyncio.create_task(batcher.rush([5]))
+            await asyncio.sleep(0)
+            model.gate.set()
+            assert await asyncio.gather(running, waiting, rushed) == [[0], [2, 4, 6, 8], [10]]
+        assert model.batches == [[0], [5, 1], [2, 3], [4]]
 
     run(main())
 
@@ -237,8 +253,3 @@ def test_a_long_row_does_not_drag_short_ones_along() -> None:
 
 def test_a_row_over_the_budget_goes_alone() -> None:
     assert pack([5000, 5000], 2048) == [0]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    while not true():
-        await asyncio.sleep(0.001)

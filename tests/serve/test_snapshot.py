@@ -1,11 +1,12 @@
 import asyncio
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+
 from methods import Artifact, Backbone
 from registry import Move, Registry
 from serve import errors, report
@@ -14,17 +15,9 @@ from serve.engine import PromptEngine
 from serve.schemas import Input
 
 from .conftest import QA, SENTIMENT, Publish
-from .test_engine import engine_of, numbers, run
+from .engines import engine_of, numbers, run, until
 
 ROW = Input(prompt="sentiment", text="the film was very good")
-
-
-async def until(true: Callable[[], bool], within_s: float = 5) -> float:
-    started = time.perf_counter()
-    while not true():
-        assert time.perf_counter() - started < within_s
-        await asyncio.sleep(0.005)
-    return time.perf_counter() - started
 
 
 async def version_of(engine: PromptEngine) -> str:
@@ -115,7 +108,9 @@ def misshapen(config: ServeConfig, registry: Registry, artifact: Artifact, publi
 
 def overflowing(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
     assert artifact.head is not None
-    publish("sentiment", replace(artifact, head=replace(artifact.head, weight=artifact.head.weight * 1e38)))
+    publish(
+        "sentiment", replace(artifact, head=replace(artifact.head, weight=torch.full_like(artifact.head.weight, 3e38)))
+    )
     return "a number that is not finite"
 
 

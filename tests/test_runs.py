@@ -1,0 +1,231 @@
+"""A run from files to published versions, in this process: everything but the cluster."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from methods import Artifact, Backbone, InvalidSetting
+from orchestrator import runs
+from orchestrator.access import opened
+from orchestrator.errors import InvalidSpec, TooManyBadRows
+from orchestrator.events import Event, Tail
+from orchestrator.settings import Settings
+from orchestrator.specs import RunReport, RunSpec, TaskSpec
+from orchestrator.tasks import put
+
+CANARY = "xylofonquartett"
+THINGS = ("film", "book", "hotel", "train", "phone", "bridge")
+
+
+class Heard:
+    """A show that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.events: list[Event] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def write(file: Path, rows: Sequence[Mapping[str, object]]) -> str:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(file)
+
+
+def moods(things: tuple[str, ...]) -> list[dict[str, str]]:
+    good = [{"text": f"the {thing} was very good {CANARY}", "label": "good"} for thing in things]
+    return good + [{"text": f"a bad and dull {thing}", "label": "bad"} for thing in things]
+
+
+def colours(things: tuple[str, ...]) -> list[dict[str, str]]:
+    return [
+        {"question": f"which {thing}", "context": f"the old {thing} was {colour} in the night", "answer": colour}
+        for thing in things
+        for colour in ("red", "blue")
+    ]
+
+
+@pytest.fixture
+def settings(home: Path, tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A home with two small tasks, `mood` and `colour`, on the tiny backbone."""
+    monkeypatch.setenv("PROMPTCTL_BACKBONE", str(tiny_folder))
+    monkeypatch.setenv("PROMPTCTL_CHECKPOINT_S", "0.01")
+    settings = Settings()
+    splits = {"train": THINGS, "validation": THINGS[:2], "test": THINGS[2:]}
+    mood = {split: write(tmp_path / f"mood-{split}.jsonl", moods(things)) for split, things in splits.items()}
+    colour = {split: write(tmp_path / f"colour-{split}.jsonl", colours(things)) for split, things in splits.items()}
+    tasks = [
+        TaskSpec.model_validate({"name": "mood", "kind": "classification", **mood}),
+        TaskSpec.model_validate({"name": "colour", "kind": "span-qa", **colour}),
+    ]
+    with opened(settings) as registry:
+        put(registry, tasks, actor="me", replace=False)
+    return settings
+
+
+def spec(**changes: object) -> RunSpec:
+    given = {"tasks": ("mood", "colour"), "workers": 0, "epochs": 2, "batch_size": 4, "hyperparameters": {"length": 5}}
+    return RunSpec.model_validate(given | changes)
+
+
+def train(settings: Settings, **changes: object) -> RunReport:
+    return runs.train(spec(**changes), settings, Heard())
+
+
+def test_a_run_publishes_a_shared_prompt_and_one_version_per_task(settings: Settings, tiny_folder: Path) -> None:
+    report = train(settings)
+    assert report.shared == "shared/default:1"
+    with opened(settings) as registry:
+        for row in report.rows:
+            version = registry.resolve(row.reference)
+            card: Any = version.card
+            artifact = Artifact.from_bytes(registry.fetch(version))
+            artifact.check_backbone(Backbone.load(str(tiny_folder)).fingerprint)
+            assert artifact.nbytes == row.bytes
+            assert [(parent.name, parent.role) for parent in version.parents] == [("shared/default", "shared")]
+            assert card["metrics"][row.metric] == row.value
+            assert card["metrics"][f"control_{row.metric}"] == row.control
+            assert card["mlflow_run_id"] == report.mlflow_run_id != ""
+            assert card["data"][row.task]["rows"]["train"] == 12
+            assert len(card["data"][row.task]["sha256"]["train"]) == 64
+        assert registry.run(report.run_id).status == "SUCCEEDED"
+    mood, colour = report.rows
+    factors = 5 + 3 * 2 * 40
+    assert (mood.parameters, colour.parameters) == (factors + 2 * 40 + 2, factors + 2 * 40 + 2)
+    assert mood.bytes == 4 * (5 * 240 + 82)
+
+
+@pytest.mark.parametrize("method", ["prompt-tuning", "prefix-tuning"])
+def test_other_methods_publish_without_a_shared_prompt(settings: Settings, method: str) -> None:
+    report = train(settings, method=method, epochs=1)
+    assert report.shared is None
+    assert [row.reference for row in report.rows] == ["mood:1", "colour:1"]
+
+
+def test_the_same_run_twice_gives_the_same_bytes(settings: Settings) -> None:
+    first, second = train(settings), train(settings)
+    assert [row.digest for row in first.rows] == [row.digest for row in second.rows]
+    assert [row.reference for row in second.rows] == ["mood:2", "colour:2"]
+
+
+def test_a_run_can_start_from_a_shared_prompt(settings: Settings) -> None:
+    train(settings, name="base")
+    report = train(settings, tasks=("mood",), shared_from="shared:base", name="next")
+    with opened(settings) as registry:
+        shared = registry.resolve("shared/next:1")
+        assert [(parent.name, parent.role) for parent in shared.parents] == [("shared/base", "init")]
+        card: Any = registry.resolve(report.rows[0].reference).card
+        assert card["training"]["start"] == "shared/base:1"
+
+
+def test_every_step_reaches_mlflow_and_nothing_else_does(settings: Settings) -> None:
+    report = train(settings)
+    client = MlflowClient(settings.tracking_uri)
+    run = client.get_run(report.mlflow_run_id)
+    steps = client.get_metric_history(run.info.run_id, "mpt/loss")
+    assert [metric.step for metric in steps] == list(range(1, 13))
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["mpt/mood/held_out_accuracy"] == report.rows[0].value
+    assert set(run.data.tags) == {"promptctl.run", "mlflow.runName"}
+
+
+def test_a_tracking_server_that_is_down_does_not_stop_a_run(settings: Settings) -> None:
+    heard = Heard()
+    down = settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    report = runs.train(spec(), down, heard)
+    assert report.mlflow_run_id == ""
+    assert any("MLflow at http://127.0.0.1:9 failed" in line for line in heard.lines)
+    with opened(settings) as registry:
+        assert registry.run(report.run_id).status == "SUCCEEDED"
+
+
+def test_no_text_of_a_row_is_written_anywhere(settings: Settings) -> None:
+    train(settings)
+    files = [file for file in settings.home.rglob("*") if file.is_file()]
+    assert any(file.suffix == ".safetensors" for file in files)
+    assert [file for file in files if CANARY.encode() in file.read_bytes()] == []
+
+
+COMMAND = [sys.executable, "-m", "orchestrator.cli.main", "train"]
+SAME = ["--epochs", "6", "--batch-size", "4", "--set", "length=5", "--workers", "0"]
+
+
+def kill_when(reached: Callable[[list[Event]], bool], settings: Settings) -> str:
+    """Start a run of its own process and end it with SIGKILL as soon as its events say so."""
+    process = subprocess.Popen([*COMMAND, "--tasks", "mood,colour", *SAME], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        for file in settings.runs.glob("*/events.jsonl"):
+            if reached(list(Tail(file).new())):
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                return file.parent.name
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.005)
+    raise AssertionError("the run did not get that far")
+
+
+@pytest.mark.parametrize("phase", ["head-only", "mpt"])
+def test_a_run_killed_anywhere_resumes_to_the_same_bytes(settings: Settings, phase: str) -> None:
+    whole = train(settings, epochs=6)
+    for old in settings.runs.iterdir():
+        (old / "events.jsonl").unlink()
+    run_id = kill_when(lambda new: any(e.get("phase") == phase and e.get("step", 0) > 3 for e in new), settings)
+    with opened(settings) as registry:
+        assert len(registry.versions("mood")) == 1
+    report = runs.resume(run_id, settings, heard := Heard())
+    assert "newest checkpoint" in heard.lines[0]
+    assert [row.digest for row in report.rows] == [row.digest for row in whole.rows]
+    with opened(settings) as registry:
+        assert registry.run(run_id).attempt == 2
+
+
+def test_a_run_whose_data_changed_does_not_resume(settings: Settings, tmp_path: Path) -> None:
+    run_id = kill_when(lambda new: any("checkpoint" in event for event in new), settings)
+    with (tmp_path / "mood-train.jsonl").open("a") as file:
+        file.write(json.dumps({"text": "new", "label": "good"}) + "\n")
+    with pytest.raises(InvalidSpec, match="train file of task 'mood' changed"):
+        runs.resume(run_id, settings, Heard())
+
+
+def test_what_is_wrong_is_said_before_anything_starts(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="lenght"):
+        train(settings, hyperparameters={"lenght": 3})
+    with pytest.raises(InvalidSpec, match="is not a shared prompt"):
+        train(settings, shared_from="mood:1")
+    write(tmp_path / "mood-test.jsonl", [{"text": CANARY, "label": "strange"}] * 5)
+    with pytest.raises(TooManyBadRows, match=r"mood-test.jsonl:1") as caught:
+        train(settings)
+    assert CANARY not in str(caught.value)
+    with opened(settings) as registry:
+        assert registry.runs() == []
+
+
+def test_a_failed_run_publishes_nothing_and_says_why(settings: Settings) -> None:
+    heard = Heard()
+    train(settings, name="wide")
+    with pytest.raises(Exception, match="the given shared prompt is a prefix") as caught:
+        runs.train(spec(shared_from="shared:wide", hyperparameters={"form": "soft-prompt"}), settings, heard)
+    assert "add --set form=prefix" in getattr(caught.value, "hint", "")
+    with opened(settings) as registry:
+        assert registry.runs()[0].status == "FAILED"
+        assert len(registry.versions("mood")) == 1
+
+
+def test_resuming_what_has_ended_is_refused(settings: Settings) -> None:
+    report = train(settings, epochs=1)
+    with pytest.raises(Exception, match=report.run_id) as caught:
+        runs.resume(report.run_id, settings, Heard())
+    assert getattr(caught.value, "code", "") == "conflict"
