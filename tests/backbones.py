@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizer
 
 WORDS = """
 the a an of in on to and was is not very good bad great awful film book hotel train phone dull bright slow quick
@@ -19,7 +19,7 @@ def tiny_bert(folder: Path, *, seed: int = 0, positions: int = 64) -> Path:
     vocabulary = list(dict.fromkeys([*special, *WORDS.split(), *LETTERS, *(f"##{c}" for c in LETTERS)]))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=positions)
+    tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=positions)
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(vocabulary),

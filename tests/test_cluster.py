@@ -59,9 +59,8 @@ def training(workers: int) -> list[str]:
 
 def here(settings: Settings) -> str:
     """The digest of the same run without a cluster."""
-    return (
-        runs.train(RunSpec.model_validate(SET | {"tasks": ["mood"], "workers": 0}), settings, Silent()).rows[0].digest
-    )
+    spec = RunSpec.model_validate(SET | {"tasks": ["mood"], "workers": 0})
+    return runs.train(spec, settings, Silent()).rows[0].digest
 
 
 def newest(settings: Settings) -> Artifact:
@@ -88,12 +87,8 @@ def test_a_worker_killed_in_mid_run_is_restarted_and_the_bytes_are_the_same(sett
     assert killed
     assert process.returncode == 0, errors
     assert output.startswith("mood\tmood:1\taccuracy\t")
-    steps = [
-        e["step"]
-        for f in settings.runs.glob("*/events.jsonl")
-        for e in Tail(f).new()
-        if e.get("phase") == "mpt" and "step" in e
-    ]
+    (file,) = settings.runs.glob("*/events.jsonl")
+    steps = [event["step"] for event in Tail(file).new() if event.get("phase") == "mpt" and "step" in event]
     assert steps[-1] == 80
     with opened(settings) as registry:
         assert registry.versions("mood")[0].digest == here(settings)

@@ -73,10 +73,10 @@ def test_a_prefix_from_words_reproduces_their_keys_and_values(tiny: Backbone) ->
     ids = torch.tensor(tiny.tokenizer.convert_tokens_to_ids(["red", "river"]))
     key_values = tiny.keys_and_values(ids)
     assert key_values.shape == (3, 2, 4, 2, 10)
-    layer = tiny.model.encoder.layer[0].attention.self
+    embeddings = tiny.model.get_submodule("embeddings")
+    project = tiny.model.get_submodule("encoder.layer.0.attention.self.key")
     with torch.no_grad():
-        embedded = tiny.model.embeddings(input_ids=ids[None])
-        keys = layer.key(embedded).view(2, 4, 10).transpose(0, 1)
+        keys = project(embeddings(input_ids=ids[None])).view(2, 4, 10).transpose(0, 1)
     torch.testing.assert_close(key_values[0, 0], keys)
 
 

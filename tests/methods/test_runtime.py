@@ -82,9 +82,8 @@ def test_a_prefix_in_the_last_layer_leaves_the_layers_below_alone(tiny: Backbone
     layers = [tiny.model.get_submodule(f"encoder.layer.{index}") for index in range(3)]
     seen: dict[str, list[Tensor]] = {"bare": [], "prefix": []}
     for name, form in (("bare", None), ("prefix", forms(tiny)[2])):
-        hooks = [
-            layer.register_forward_hook(lambda _m, _i, out, *, kept=seen[name]: kept.append(out)) for layer in layers
-        ]
+        keep = seen[name].append
+        hooks = [layer.register_forward_hook(lambda _m, _i, out, keep=keep: keep(out)) for layer in layers]
         with torch.no_grad():
             tiny.hidden(batch, Bank.of([form]).rows(torch.tensor([0])))
         for hook in hooks:
