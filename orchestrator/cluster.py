@@ -25,18 +25,20 @@ QUIET = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_SERVE_LOG_CLIENT_ADDRESS": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "GLOG_minloglevel": "3",
 }
 
 
 @contextlib.contextmanager
-def started(home: Path, folder: Path, cpus: int) -> Iterator[None]:
-    """A local Ray cluster for the time of the block.
+def started(home: Path, cpus: int) -> Iterator[None]:
+    """A local Ray cluster for the time of the block; its files lie under `home`.
 
     Raises:
         InvalidSpec: the folder's path is too long for Ray's sockets.
     """
+    folder = home / "ray"
     if len(str(folder) + _SOCKET) > _LONGEST:
         raise InvalidSpec(
             f"the path {str(folder)!r} is {len(str(folder))} characters long; Ray's sockets leave room for"
@@ -49,7 +51,7 @@ def started(home: Path, folder: Path, cpus: int) -> Iterator[None]:
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token(home))
     import ray  # heavy, and it reads the environment when imported
 
-    for name in ("ray", "ray.train", "ray.data"):
+    for name in ("ray", "ray.train", "ray.serve", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     ray.init(
         address="local",

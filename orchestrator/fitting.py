@@ -23,7 +23,7 @@ def fit(job: Job, attempt: int, start: bytes | None, settings: Settings, show: S
     workers = job.spec.workers
     if workers:
         show.say(f"starting Ray with {workers} worker{'s' if workers > 1 else ''}")
-    cluster = started(settings.home, settings.ray, workers + 1) if workers else nullcontext()
+    cluster = started(settings.home, workers + 1) if workers else nullcontext()
     with cluster:
         return _fit(job, attempt, start, Path(job.events))
 

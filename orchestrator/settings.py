@@ -55,8 +55,3 @@ class Settings(BaseSettings):
     def runs(self) -> Path:
         """Where runs keep their checkpoints."""
         return self.home / "runs"
-
-    @property
-    def ray(self) -> Path:
-        """Where Ray keeps its session files."""
-        return self.home / "ray"

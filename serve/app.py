@@ -4,14 +4,14 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from fastapi import FastAPI
 
 from methods import Backbone
 from registry import Registry
 
-from . import ray_session, report
+from . import report
 from .api import create_app
 from .client import Client
 from .config import ServeConfig
@@ -23,8 +23,10 @@ APP = "promptctl"
 ONGOING = 1024  # requests in the replica; beyond its queue of tokens it answers 429 itself
 
 
-def run(config: ServeConfig, say: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what is running; `say` is told what the server waits for.
+def run(config: ServeConfig, say: Callable[[str], None], cluster: AbstractContextManager[object]) -> None:
+    """Serve on `cluster` until SIGINT or SIGTERM, then finish what is running.
+
+    `say` is told what the server waits for.
 
     Raises:
         ServeError, RegistryError, MethodError: the address, the registry or the backbone is not to be had.
@@ -32,7 +34,7 @@ def run(config: ServeConfig, say: Callable[[str], None]) -> None:
     say(f"checking the registry and the backbone {config.backbone}")
     _check(config)
     say("starting Ray, about 15 seconds")
-    with ray_session.started(config), _stopping() as stopped:
+    with cluster, _stopping() as stopped:
         _deploy(config)
         client = Client(config.url)
         for line in report.greeting(config.url, Status(**client.status()), len(client.tasks())):

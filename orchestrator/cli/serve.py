@@ -1,5 +1,7 @@
 """`promptctl serve`: one backbone, every promoted prompt."""
 
+import os
+
 import click
 
 
@@ -30,14 +32,17 @@ def serve(local: bool, host: str, port: int, backbone: str | None) -> None:
         backbone=backbone or settings.backbone or DEFAULT_BACKBONE,
         host=host,
         port=port,
-        ray_dir=settings.ray,
-        home=settings.home,
     )
     if local:
-        from serve.local import run
+        from serve import local as locally
+
+        locally.run(config, _say)
     else:
-        from serve.app import run
-    run(config, _say)
+        from serve import app
+
+        from ..cluster import started
+
+        app.run(config, _say, started(settings.home, max(2, os.cpu_count() or 1)))
 
 
 def _say(text: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
+
 from methods import Artifact, Backbone, Card, LinearHead, Prefix, Row, Task, encode, predict
 from methods.encoding import collate
 

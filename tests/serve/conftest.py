@@ -63,8 +63,6 @@ def config(tmp_path: Path, tiny_folder: Path) -> ServeConfig:
         backbone=str(tiny_folder),
         host="127.0.0.1",
         port=8000,
-        ray_dir=home / "ray",
-        home=home,
     )
 
 

@@ -1,5 +1,6 @@
 """Servers in processes of their own."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -7,16 +8,6 @@ import sys
 from serve.config import ServeConfig
 
 GOOD = {"prompt": "sentiment", "text": "the film was very good"}
-PROGRAM = """
-import pathlib, sys
-from serve.config import ServeConfig
-from serve.{module} import run
-database, store, backbone, port, ray_dir, home = sys.argv[1:]
-config = ServeConfig(
-    database, store, backbone, "127.0.0.1", int(port), pathlib.Path(ray_dir), pathlib.Path(home)
-)
-run(config, lambda line: print(line, file=sys.stderr, flush=True))
-"""
 
 
 def free_port() -> int:
@@ -24,12 +15,16 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def start(config: ServeConfig, module: str) -> tuple[subprocess.Popen[str], list[str]]:
-    """A server in a process of its own, and what it has said by the time it serves."""
-    places = [config.database_url, config.store_url, config.backbone]
-    arguments = [*places, str(config.port), str(config.ray_dir), str(config.home)]
+def start(config: ServeConfig, *options: str) -> tuple[subprocess.Popen[str], list[str]]:
+    """`promptctl serve` in a process of its own, and what it has said by the time it serves."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(module=module), *arguments],
+        [sys.executable, "-m", "orchestrator.cli.main", "serve", "--port", str(config.port), *options],
+        env=os.environ
+        | {
+            "PROMPTCTL_DATABASE_URL": config.database_url,
+            "PROMPTCTL_STORE_URL": config.store_url,
+            "PROMPTCTL_BACKBONE": config.backbone,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

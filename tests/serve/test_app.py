@@ -4,6 +4,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,27 +27,33 @@ CANARY = "zebrafinch-7719"
 
 @pytest.mark.slow
 def test_ray_serves_the_same_application_privately_and_stops_when_asked(
-    config: ServeConfig, registry: Registry, make: Callable[..., Artifact], publish: Publish
+    config: ServeConfig,
+    registry: Registry,
+    make: Callable[..., Artifact],
+    publish: Publish,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for seed in (1, 2):
         publish("sentiment", make(SENTIMENT, seed))
     publish("qa", make(QA, 3))
     registry.promote([Move("sentiment:1"), Move("qa:1")], actor="ada")
-    with TemporaryDirectory(prefix="ray", dir="/tmp") as short:  # the paths of Ray's sockets have to be short
-        config = replace(config, port=free_port(), ray_dir=Path(short))
-        process, said = start(config, "app")
+    with TemporaryDirectory(prefix="pc", dir="/tmp") as short:  # the paths of Ray's sockets have to be short
+        config = replace(config, port=free_port())
+        monkeypatch.setenv("PROMPTCTL_HOME", short)
+        process, said = start(config)
         try:
             assert said[-1] == f"promptctl serves on {config.url} (2 prompts, epoch 1)"
             _answers(config, registry)
-            written = [path for place in (short, config.home) for path in Path(place).rglob("*") if path.is_file()]
+            written = [path for place in (short, tmp_path) for path in Path(place).rglob("*") if path.is_file()]
             assert [path for path in written if CANARY in _text(path)] == []
-            assert stat.S_IMODE((config.home / "ray_token").stat().st_mode) == 0o600
+            assert stat.S_IMODE((Path(short) / "ray_token").stat().st_mode) == 0o600
             with pytest.raises(errors.Unavailable, match="Address already in use"):
-                run(config, lambda line: None)
+                run(config, lambda line: None, nullcontext())
             assert _answered_while_stopping(config, lambda: process.send_signal(signal.SIGTERM)) == 256
             out, err = process.communicate(timeout=60)
             assert (process.returncode, out, err) == (0, "", "stopping\nstopped\n")
-            assert list(Path(short).glob("session_2*")) == []
+            assert list((Path(short) / "ray").glob("session_2*")) == []
         finally:
             stop(process)
 

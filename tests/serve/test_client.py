@@ -29,7 +29,7 @@ def server(
     publish("sentiment", make(SENTIMENT, 2))
     registry.promote([Move("sentiment:1")], actor="ada")
     config = replace(config, port=free_port())
-    process, lines = start(config, "local")
+    process, lines = start(config, "--local")
     assert lines[-1] == f"promptctl serves on {config.url} (1 prompt, epoch 1)"
     try:
         yield process, config

@@ -166,7 +166,7 @@ def test_a_refused_version_is_tried_again(
         version = publish("sentiment", make(SENTIMENT, 1))
         digits = version.digest.removeprefix("sha256:")
         (blob,) = [path for path in Path(config.store_url).rglob(f"*{digits}*") if path.is_file()]
-        away = blob.rename(config.home / "away")
+        away = blob.rename(Path(config.store_url).parent / "away")
         registry.promote([Move("sentiment:1")], actor="ada")
         async with engine_of(tiny, registry) as engine:
             with pytest.raises(errors.Integrity):
@@ -181,8 +181,8 @@ def test_a_refused_version_is_tried_again(
 def test_serving_goes_on_while_the_registry_is_down_and_catches_up_after(
     tiny: Backbone, registry: Registry, config: ServeConfig, make: Callable[..., Artifact], publish: Publish
 ) -> None:
-    database = config.home / "registry.db"
-    away = config.home / "away.db"
+    database = Path(config.store_url).parent / "registry.db"
+    away = Path(config.store_url).parent / "away.db"
 
     def swap(source: Path, target: Path) -> None:
         registry.close()  # lets go of its connections, and with them of the file that they hold open
