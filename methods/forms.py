@@ -49,22 +49,25 @@ class PromptRows:
 
 @dataclass(frozen=True)
 class Bank:
-    """Forms stacked and padded, so that each row of a batch can pick its own by index."""
+    """K forms stacked and padded, so that each row of a batch can pick its own by index."""
 
     soft: SoftRows | None  # over the K forms
-    prefix: PrefixRows  # over the K forms
+    key_values: Tensor | None  # [K, L, 2, N, P, D], zero where a form has no prefix
+    mask: Tensor | None  # [K, L, P], true where it has one
+    layers: tuple[int, ...]  # which layers the L are
 
     @classmethod
     def of(cls, forms: Sequence[Form]) -> "Bank":
-        """Stack K forms of any kinds and lengths."""
-        return cls(_stack_soft(forms), _stack_prefix(forms))
+        """Stack forms of any kinds, lengths and layers."""
+        return cls(_stack_soft(forms), *_stack_prefix(forms))
 
     def rows(self, index: Tensor) -> PromptRows:
         """The prompts of a batch whose row b uses form index[b]."""
         soft = self.soft and SoftRows(self.soft.embeddings[index], self.soft.mask[index], self.soft.at[index])
-        prefix = {
-            layer: LayerPrefix(kv.keys[index], kv.values[index], kv.mask[index]) for layer, kv in self.prefix.items()
-        }
+        if self.key_values is None or self.mask is None:
+            return PromptRows(soft, {})
+        chosen, mask = self.key_values[index], self.mask[index]
+        prefix = {n: LayerPrefix(chosen[:, i, 0], chosen[:, i, 1], mask[:, i]) for i, n in enumerate(self.layers)}
         return PromptRows(soft, prefix)
 
 
@@ -82,21 +85,22 @@ def _stack_soft(forms: Sequence[Form]) -> SoftRows | None:
     )
 
 
-def _stack_prefix(forms: Sequence[Form]) -> PrefixRows:
-    present = [form for form in forms if isinstance(form, Prefix)]
-    return {layer: _stack_layer(forms, layer, present[0]) for layer in sorted({n for p in present for n in p.layers})}
-
-
-def _stack_layer(forms: Sequence[Form], layer: int, like: Prefix) -> LayerPrefix:
-    none = like.key_values.new_zeros(2, like.key_values.shape[2], 0, like.key_values.shape[4])
-    tensors = [
-        form.key_values[form.layers.index(layer)] if isinstance(form, Prefix) and layer in form.layers else none
-        for form in forms
-    ]  # K of [2, N, P, D]
-    lengths = [tensor.shape[2] for tensor in tensors]
-    longest = max(lengths)
-    padded = torch.stack([torch.nn.functional.pad(t, (0, 0, 0, longest - t.shape[2])) for t in tensors])
-    return LayerPrefix(padded[:, 0], padded[:, 1], _lengths_mask(lengths, none.device))
+def _stack_prefix(forms: Sequence[Form]) -> tuple[Tensor | None, Tensor | None, tuple[int, ...]]:
+    present = {k: form for k, form in enumerate(forms) if isinstance(form, Prefix)}
+    if not present:
+        return None, None, ()
+    first = next(iter(present.values()))
+    _, _, heads, _, dim = first.key_values.shape
+    layers = tuple(sorted({layer for form in present.values() for layer in form.layers}))
+    longest = max(form.key_values.shape[3] for form in present.values())
+    stacked = first.key_values.new_zeros(len(forms), len(layers), 2, heads, longest, dim)
+    mask = torch.zeros(len(forms), len(layers), longest, dtype=torch.bool, device=stacked.device)
+    for k, form in present.items():
+        places = [layers.index(layer) for layer in form.layers]
+        chosen = slice(None) if form.layers == layers else places
+        stacked[k, chosen, :, :, : form.key_values.shape[3]] = form.key_values
+        mask[k, chosen, : form.key_values.shape[3]] = True
+    return stacked, mask, layers
 
 
 def _lengths_mask(lengths: Sequence[int], device: torch.device) -> Tensor:
