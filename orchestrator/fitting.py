@@ -1,15 +1,21 @@
 """The one place that starts Ray Train."""
 
 import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .cluster import started
 from .errors import RunFailed
 from .job import Job
 from .progress import Show
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from ray.train import Result
 
 RESTARTS = 3  # worker failures that a run survives
 
@@ -51,7 +57,7 @@ def _fit(job: Job, attempt: int, start: bytes | None, file: Path) -> dict[str, A
         ),
     )
     try:
-        result = trainer.fit()
+        result = _interruptible(trainer.fit) if job.spec.workers else trainer.fit()
     except train.TrainingFailedError as error:
         raise RunFailed(
             f"run {job.run_id} failed: {_reason(error)}", hint=f"promptctl train --resume {job.run_id}"
@@ -60,6 +66,23 @@ def _fit(job: Job, attempt: int, start: bytes | None, file: Path) -> dict[str, A
     if "failed" in returned:
         raise RunFailed(f"run {job.run_id} failed: {returned['failed']}", hint=returned["hint"])
     return returned
+
+
+def _interruptible(fit: Callable[[], "Result"]) -> "Result":
+    """Fit in a thread: in the main one Ray Train takes Ctrl-C over, and ends the process without a word.
+
+    The thread is a daemon, because it never returns from a Ray that was shut down under it.
+    """
+    fitted: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            fitted.set_result(fit())
+        except BaseException as error:  # noqa: BLE001 - the future hands it to the caller
+            fitted.set_exception(error)
+
+    threading.Thread(target=work, name="fit", daemon=True).start()
+    return fitted.result()
 
 
 def _reason(error: Exception) -> str:

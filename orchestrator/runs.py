@@ -113,7 +113,7 @@ def _carry_out(job: Job, run: Run, settings: Settings, registry: Registry, show:
     folder = Path(job.events).parent
     folder.mkdir(parents=True, exist_ok=True)
     tracker = Tracker(settings.tracking_uri, Path(job.events), job, run.mlflow_run_id, show.say)
-    with _finished(registry, run, tracker):
+    with _finished(registry, run, tracker, show):
         with tracker.following(), shown(show, Path(job.events)):
             start = registry.fetch(registry.resolve(job.start)) if job.start else None
             result = fit(job, run.attempt, start, settings, show)
@@ -123,7 +123,7 @@ def _carry_out(job: Job, run: Run, settings: Settings, registry: Registry, show:
 
 
 @contextmanager
-def _finished(registry: Registry, run: Run, tracker: Tracker) -> Iterator[None]:
+def _finished(registry: Registry, run: Run, tracker: Tracker, show: Show) -> Iterator[None]:
     """Whatever happens in the block, the registry comes to know how the attempt ended."""
 
     def finish(status: Any, code: str = "") -> None:
@@ -133,6 +133,7 @@ def _finished(registry: Registry, run: Run, tracker: Tracker) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         finish("INTERRUPTED", "interrupted")
+        show.say(f"stopped; to go on: promptctl train --resume {run.id}")
         raise
     except (OrchestratorError, methods.MethodError) as error:
         finish("FAILED", error.code)
