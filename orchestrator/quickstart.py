@@ -21,7 +21,7 @@ from .settings import Settings
 
 TASKS = ("qa", "sentiment")
 QUERIES = (
-    ("sentiment", "a gorgeous, witty film that never lets go"),
+    ("sentiment", "a gorgeous, witty film"),
     ("sentiment", "the room was cold and nobody at the desk cared"),
     (
         "qa",
