@@ -113,7 +113,14 @@ class Artifact:
                 )
             form, head = _form(header["shape"], tensors), _head(header["shape"], tensors)
             card = Card.from_json(header["card"])
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except (
+            SafetensorError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            UnicodeDecodeError,
+            json.JSONDecodeError,
+        ) as error:
             raise CorruptArtifact(f"{len(data)} bytes are not a promptctl artifact: {type(error).__name__}") from error
         for key, tensor in tensors.items():
             if not torch.isfinite(tensor).all():

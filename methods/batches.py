@@ -27,7 +27,9 @@ def epoch_batches(lengths: Sequence[Sequence[int]], batch_size: int, seed: int, 
         slices = _slices(of_task, count, generator)
         for place, chosen in zip(torch.randperm(count, generator=generator).tolist(), slices, strict=True):
             batches[place] += [(task, index) for index in chosen]
-    return [batch for batch in batches if batch]
+    for empty in (batch for batch in batches if not batch):  # where parts are smaller than one row
+        empty.append(max(batches, key=len).pop())
+    return batches
 
 
 def batches_per_epoch(lengths: Sequence[Sequence[int]], batch_size: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -74,7 +75,8 @@ def train(
             scale = schedule(progress.done, total)
             for group, rate in zip(progress.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
-            sums, signal = _accumulate(learner, rows, plan, progress, reduce)
+            with _repeatable(learner.backbone.device):
+                sums, signal = _accumulate(learner, rows, plan, progress, reduce)
             progress.optimizer.step()
             progress.done += 1
             yield Step(
@@ -95,6 +97,17 @@ def schedule(done: int, total: int) -> float:
     if done < warmup:
         return (done + 1) / warmup
     return (total - done) / max(1, total - warmup)
+
+
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Equal bytes for equal input on a CPU, where threads otherwise add a gather's gradients in any order."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _accumulate(

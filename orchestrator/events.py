@@ -19,11 +19,11 @@ def append(file: Path, events: Sequence[Event]) -> None:
 
 
 class Tail:
-    """Reads what was added since the last look; an unfinished line is left for the next."""
+    """Reads what was added since the last look, or at first all unless told to `skip`; never half a line."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, skip: bool = False) -> None:
         self._file = file
-        self._place = 0
+        self._place = file.stat().st_size if skip and file.exists() else 0
 
     def new(self) -> Iterator[Event]:
         """Events that came since the last call."""

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -12,13 +12,13 @@ Record = tuple[int, Mapping[str, object] | str]  # the line, then its fields or 
 Digest = Callable[[bytes], object]
 
 
-def records(file: BinaryIO, suffix: str, update: Digest) -> Iterator[Record]:
-    """Stream a file's records; every byte read also goes through `update`."""
+def records(file: BinaryIO, suffix: str, columns: Collection[str], update: Digest) -> Iterator[Record]:
+    """Stream a file's records with at least those columns; every byte read also goes through `update`."""
     match suffix:
         case "csv":
             yield from csv_records(_hashed(file, update))
         case "parquet":
-            yield from parquet_records(b"".join(_hashed(file, update)))
+            yield from parquet_records(b"".join(_hashed(file, update)), columns)
         case _:
             yield from jsonl_records(_hashed(file, update))
 
@@ -84,11 +84,12 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def parquet_records(data: bytes) -> Iterator[Record]:
-    """Rows numbered from 1. The file is held in memory: its index is at its end."""
+def parquet_records(data: bytes, columns: Collection[str]) -> Iterator[Record]:
+    """Rows numbered from 1. The file is held in memory, because its index is at its end."""
     number = 0
     with pq.ParquetFile(pa.BufferReader(data)) as file:
-        for batch in file.iter_batches():
+        present = [name for name in file.schema_arrow.names if name in columns]
+        for batch in file.iter_batches(columns=present or None):
             for record in _unpacked(batch):
                 number += 1
                 yield number, record
@@ -97,9 +98,9 @@ def parquet_records(data: bytes) -> Iterator[Record]:
 def _unpacked(batch: pa.RecordBatch) -> Iterator[Mapping[str, object] | str]:
     try:
         yield from batch.to_pylist()
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError) as error:
         if batch.num_rows == 1:
-            yield "not UTF-8"
+            yield "not UTF-8" if isinstance(error, UnicodeDecodeError) else "a value that Python cannot hold"
         else:
             half = batch.num_rows // 2
             yield from _unpacked(batch.slice(0, half))

@@ -80,9 +80,9 @@ class Bars:
 
 @contextmanager
 def shown(show: Show, file: Path) -> Iterator[None]:
-    """Show the events of a file as they come, for the time of the block."""
+    """Show the events that a file gets in the time of the block."""
     over = threading.Event()
-    tail = events.Tail(file)
+    tail = events.Tail(file, skip=True)
 
     def follow() -> None:
         last = False

@@ -4,17 +4,17 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import methods
-from registry import Parent, Registry, Run
+from registry import Parent, Registry, RegistryError, Run
 
 from . import events
 from .access import opened
-from .errors import InvalidSpec, OrchestratorError
+from .errors import InvalidSpec
 from .fitting import fit
 from .job import Job, TaskJob
 from .progress import Show, shown
@@ -135,8 +135,9 @@ def _finished(registry: Registry, run: Run, tracker: Tracker, show: Show) -> Ite
         finish("INTERRUPTED", "interrupted")
         show.say(f"stopped; to go on: promptctl train --resume {run.id}")
         raise
-    except (OrchestratorError, methods.MethodError) as error:
-        finish("FAILED", error.code)
+    except Exception as error:
+        with suppress(RegistryError):  # what failed may be the registry itself; the first error is the one to tell
+            finish("FAILED", getattr(error, "code", "unexpected"))
         raise
     finish("SUCCEEDED")
 

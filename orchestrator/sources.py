@@ -16,7 +16,7 @@ from .errors import InvalidSource, InvalidSpec, SourceNotFound, SourceUnavailabl
 from .formats import records
 from .locations import public, suffix
 from .rows import Rejected, to_row
-from .specs import Split, TaskSpec
+from .specs import ROLES, Split, TaskSpec
 
 __all__ = ["BadRow", "Source", "TaskSpec", "read"]
 
@@ -79,7 +79,8 @@ def _sorted_out(spec: TaskSpec, file: str, opened: BinaryIO, known: Sequence[str
     bad: list[BadRow] = []
     digest = hashlib.sha256()
     accepted = frozenset(known) if known else None
-    for line, fields in records(opened, suffix(file), digest.update):
+    columns = {spec.column(role) for role in ROLES[spec.kind]}
+    for line, fields in records(opened, suffix(file), columns, digest.update):
         try:
             rows.append(to_row(spec, fields, accepted))
         except Rejected as rejected:

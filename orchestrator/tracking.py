@@ -33,9 +33,9 @@ _QUIET = {
 class Tracker:
     """Mirrors one run; `run_id` is MLflow's, empty until MLflow has answered."""
 
-    def __init__(self, uri: str, file: Path, job: Job, known: str, warn: Callable[[str], None]) -> None:
+    def __init__(self, uri: str, file: Path, job: Job, known: str, say: Callable[[str], None]) -> None:
         self.run_id = known
-        self._uri, self._file, self._job, self._warn = uri, file, job, warn
+        self._uri, self._file, self._job, self._say = uri, file, job, say
         self._over = threading.Event()
         self._status = "FAILED"
         self._thread = threading.Thread(target=self._mirror, name="mlflow", daemon=True)
@@ -49,26 +49,35 @@ class Tracker:
             self._status = "FINISHED"
         finally:
             self._over.set()
-            self._thread.join(PATIENCE_S)
+            self._thread.join(POLL_S * 3)
+            if self._thread.is_alive():
+                self._say(f"waiting for MLflow to take the last numbers, at most {PATIENCE_S:.0f} s")
+                self._thread.join(PATIENCE_S)
+            if self._thread.is_alive():
+                self._say(f"MLflow does not answer; the run goes on, {self._kept}")
+
+    @property
+    def _kept(self) -> str:
+        return f"its numbers stay in {self._file}"
 
     def _mirror(self) -> None:
         for key, value in _QUIET.items():
             os.environ.setdefault(key, value)
         import mlflow  # heavy; and it reads the environment when imported
-        from sqlalchemy.exc import SQLAlchemyError
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             self._follow(mlflow.MlflowClient(self._uri))
-        except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-            kept = f"its numbers stay in {self._file}"
-            self._warn(f"MLflow at {self._uri} failed ({type(error).__name__}); the run goes on, {kept}")
+        except Exception as error:  # noqa: BLE001 - whatever befalls MLflow must not befall the run
+            self._say(f"MLflow failed ({type(error).__name__}); the run goes on, {self._kept}")
 
     def _follow(self, client: "MlflowClient") -> None:
-        if not self.run_id:
-            self.run_id = self._create(client)
         tail = events.Tail(self._file)
+        if self.run_id:
+            client.update_run(self.run_id, "RUNNING")
+        else:
+            self.run_id = self._create(client)
         over = False
         while not over:
             over = self._over.wait(POLL_S)

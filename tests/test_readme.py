@@ -21,6 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 READY_S = 120
 
 
@@ -34,7 +35,8 @@ class Shell:
             "PROMPTCTL_HOME": str(folder / "home"),
             "PATH": f"{bin}:{os.environ['PATH']}",
             "NO_COLOR": "1",
-            "TERM": "dumb",
+            "TERM": "xterm",
+            "PROMPTCTL_ACTOR": "ada",
             "COLUMNS": "120",
         }
         self._server: subprocess.Popen[bytes] | None = None
@@ -55,8 +57,8 @@ class Shell:
         if process.stderr:
             process.stderr.close()
         assert process.wait() == 0, f"{line}\n{printed.decode()}{errors}"
-        text = printed.decode().replace("\r\n", "\n")
-        return text if text.endswith("\n") or not text else text + "\n"
+        lines = ESCAPE.sub("", printed.decode()).splitlines()
+        return "".join(f"{line.rstrip()}\n" for line in lines if line.strip())
 
     def _start(self, line: str) -> str:
         self._server = subprocess.Popen(

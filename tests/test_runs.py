@@ -146,9 +146,19 @@ def test_a_tracking_server_that_is_down_does_not_stop_a_run(settings: Settings) 
     down = settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
     report = runs.train(spec(), down, heard)
     assert report.mlflow_run_id == ""
-    assert any("MLflow at http://127.0.0.1:9 failed" in line for line in heard.lines)
+    assert any("MLflow failed (MlflowException); the run goes on" in line for line in heard.lines)
     with opened(settings) as registry:
         assert registry.run(report.run_id).status == "SUCCEEDED"
+
+
+def test_a_store_that_fails_leaves_a_failed_run(settings: Settings, tmp_path: Path) -> None:
+    broken = tmp_path / "store"
+    broken.mkdir()
+    (broken / "blobs").write_text("not a folder")
+    with pytest.raises(Exception, match=r"store|blobs"):
+        runs.train(spec(), settings.model_copy(update={"store_url": str(broken)}), Heard())
+    with opened(settings) as registry:
+        assert registry.runs()[0].status == "FAILED"
 
 
 def test_no_text_of_a_row_is_written_anywhere(settings: Settings) -> None:

@@ -227,3 +227,12 @@ def test_an_impossible_task_is_refused_by_field(values: dict[str, object], words
 def test_an_error_keeps_its_hint_when_it_travels(kind: type[errors.OrchestratorError]) -> None:
     error = pickle.loads(pickle.dumps(kind("what happened", hint="what to do")))
     assert (type(error), str(error), error.hint) == (kind, "what happened", "what to do")
+
+
+def test_a_parquet_column_that_no_role_reads_cannot_stop_a_task(tmp_path: Path) -> None:
+    far = pa.array([2**62 + 1] * 2, pa.int64()).cast(pa.timestamp("us"), safe=False)
+    table = pa.table({"text": ["a", "b"], "label": ["x", "y"], "when": far})
+    pq.write_table(table, tmp_path / "train.parquet")
+    file = str(tmp_path / "train.parquet")
+    spec = TaskSpec(name="t", kind="classification", train=file, validation=file)
+    assert [row.text for row in read(spec, "train").rows] == ["a", "b"]

@@ -69,10 +69,10 @@ def query(ctx: click.Context, reference: str, text: str | None, output: str | No
 def answer_stream(client: Client, lines: Iterable[bytes], defaults: Row) -> int:
     """Answer JSON lines in batches; the exit code of the first row that failed, else 0."""
     exit_code = 0
-    for first, batch in _batches(lines):
-        rows = [_parsed(line, number, defaults) for number, line in enumerate(batch, first)]
-        answers = iter(_answered(client, [row for row in rows if isinstance(row, dict)]))
-        for number, row in enumerate(rows, first):
+    for batch in _batches(lines):
+        rows = {number: _parsed(line, number, defaults) for number, line in batch}
+        answers = iter(_answered(client, [row for row in rows.values() if isinstance(row, dict)]))
+        for number, row in rows.items():
             answer = row if isinstance(row, Failure) else next(answers)
             if isinstance(answer, Failure):
                 exit_code = exit_code or answer.exit_code
@@ -81,20 +81,21 @@ def answer_stream(client: Client, lines: Iterable[bytes], defaults: Row) -> int:
     return exit_code
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    remaining, first = iter(lines), 1
-    while batch := list(islice(remaining, BATCH)):
-        yield first, batch
-        first += len(batch)
+def _batches(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    """Numbered lines, without those that are blank."""
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    while batch := list(islice(numbered, BATCH)):
+        yield batch
 
 
 def _parsed(line: bytes, number: int, defaults: Row) -> dict[str, Any] | Failure:
     try:
-        row = json.loads(line.decode())
+        row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        json.dumps(row, ensure_ascii=False).encode()  # JSON can spell half a character that UTF-8 cannot send
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
-        return Failure("invalid", f"line {number} is not a JSON object", "", 2)
+        return Failure("invalid", f"line {number} is not a JSON object in UTF-8", "", 2)
     return {**defaults, **row}
 
 

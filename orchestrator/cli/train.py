@@ -133,6 +133,7 @@ def _show_report(report: "RunReport", output: str) -> None:
     ]
     show(Listing("versions", records, COLUMNS, name="version"), output)
     shared = f", shared prompt {report.shared}" if report.shared else ""
-    click.echo(f"run {report.run_id}: {report.seconds:.0f} s{shared}, MLflow run {report.mlflow_run_id}", err=True)
+    mirrored = f", MLflow run {report.mlflow_run_id}" if report.mlflow_run_id else ""
+    click.echo(f"run {report.run_id}: {report.seconds:.0f} s{shared}{mirrored}", err=True)
     references = " ".join(row.reference for row in report.rows)
     click.echo(f"next: promptctl promote {references}", err=True)

@@ -16,7 +16,7 @@ def epochs(run: Run) -> tuple[int, str]:
 def test_an_option_comes_from_the_strongest_place_that_names_it(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert epochs(run) == (3, "default")
+    assert epochs(run) == (5, "default")
     user = tmp_path / "config" / "promptctl" / "config.toml"
     user.parent.mkdir()
     user.write_text("[train]\nepochs = 4\nbatch-size = 8\n")

@@ -140,3 +140,11 @@ def test_a_server_that_is_not_there_is_unavailable(
 def test_nothing_to_ask_is_usage(run: Run) -> None:
     assert run("query", "sentiment").exit_code == 2
     assert run("query", "sentiment", "--context", "alone").exit_code == 2
+
+
+def test_a_stream_may_begin_with_a_mark_and_hold_blank_lines_and_half_characters(run: Run, server: Server) -> None:
+    data = b"\xef\xbb\xbf" + lines({"text": "a"}) + b"\n" + b'{"text": "\\ud800"}\n' + lines({"text": "b"})
+    result = run("query", "sentiment", "-", stdin=data)
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer.get("label", answer.get("line")) for answer in answers] == ["A", 3, "B"]
+    assert result.exit_code == 2

@@ -6,14 +6,17 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from methods.batches import TOKENS, WASTE, epoch_batches, micro_batches
+from methods.batches import TOKENS, WASTE, batches_per_epoch, epoch_batches, micro_batches
 
 Lengths = st.lists(st.lists(st.integers(3, 60), min_size=1, max_size=90), min_size=1, max_size=3)
 
 
 @given(Lengths, st.integers(1, 40), st.integers(0, 5))
 def test_every_row_comes_once_an_epoch(lengths: list[list[int]], size: int, epoch: int) -> None:
-    rows = Counter(chain.from_iterable(epoch_batches(lengths, size, 3, epoch)))
+    batches = epoch_batches(lengths, size, 3, epoch)
+    rows = Counter(chain.from_iterable(batches))
+    assert len(batches) == batches_per_epoch(lengths, size)
+    assert all(batches)
     assert rows == {(task, index): 1 for task, of_task in enumerate(lengths) for index in range(len(of_task))}
 
 

@@ -147,6 +147,16 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bytes(case: Case, name: str, 
             assert case.artifact(second, k).to_bytes() == case.artifact(whole, k).to_bytes()
 
 
+def test_small_batches_of_many_tasks_leave_no_row_out(tiny: Backbone, sentiment: Data, qa: Data) -> None:
+    """8 and 6 rows in batches of one: 14 steps an epoch, each with one row."""
+    case = Case(tiny, "head-only", [sentiment, qa])
+    learner = case.learner()
+    progress = Progress(learner.optimizer())
+    steps = list(train(learner, case.examples, Plan(3, 1, 7), progress))
+    assert [(step.index, step.rows) for step in steps] == [(index, 1) for index in range(1, 43)]
+    assert [step.index for step in steps if step.last_of_epoch] == [14, 28, 42]
+
+
 @every_method
 def test_a_checkpoint_of_other_data_is_refused(case: Case, name: str, tmp_path: Path) -> None:
     learner = case.learner()
