@@ -133,6 +133,8 @@ def test_squad_metrics_by_hand() -> None:
     rows = [Row("q", "c", answers=("The mayor!",)), Row("q", "c", answers=("bridge", "old tower"))]
     given = [Span("mayor", 0, 1, 1.0), Span("red old tower", 0, 1, 1.0)]
     assert means(totals(task, rows, given)) == pytest.approx({"f1": 0.9, "exact_match": 0.5})
+    nothing = [Span("", 0, 0, 1.0), Span("the", 0, 1, 1.0)]
+    assert means(totals(task, rows, nothing)) == {"f1": 0.0, "exact_match": 0.0}
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
