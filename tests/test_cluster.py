@@ -111,3 +111,18 @@ def test_a_good_run_says_only_what_it_waits_for(settings: Settings) -> None:
     known = ("checking", "starting Ray", "head-only:", "mpt:", "publishing", "run ", "next:")
     assert [line for line in done.stderr.splitlines() if not line.startswith(known)] == []
     assert not list((settings.home / "ray").glob("session_2*"))
+
+
+def test_ctrl_c_stops_a_run_that_then_goes_on(settings: Settings) -> None:
+    process = subprocess.Popen(training(1), text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list(settings.runs.glob("*/events.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    with opened(settings) as registry:
+        (run,) = registry.runs()
+    assert run.status == "INTERRUPTED"
+    assert f"to go on: promptctl train --resume {run.id}" in errors
+    assert promptctl("train", "--resume", run.id).stdout.startswith("mood\tmood:1\taccuracy\t")
