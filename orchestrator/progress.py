@@ -26,16 +26,6 @@ class Show(Protocol):
         ...
 
 
-class Silent:
-    """Shows nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def event(self, event: events.Event) -> None:
-        """Nothing."""
-
-
 class Bars:
     """Progress bars on a terminal; elsewhere one line per tenth of a phase."""
 

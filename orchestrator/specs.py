@@ -47,6 +47,13 @@ def faults(error: ValidationError) -> str:
     )
 
 
+def word(name: str) -> str:
+    """A name as the registry takes it; found wrong before a run, not after it."""
+    if not NAME.fullmatch(name):
+        raise ValueError("a name is 1 to 63 of a-z 0-9 . _ - and starts with a letter or digit")
+    return name
+
+
 class TaskSpec(Spec):
     """A task: its kind, where its rows are, and which column plays which role."""
 
@@ -59,12 +66,7 @@ class TaskSpec(Spec):
     labels: tuple[str, ...] | None = None
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
 
-    @field_validator("name")
-    @classmethod
-    def _name_is_a_word(cls, name: str) -> str:
-        if not NAME.fullmatch(name):
-            raise ValueError("a name is 1 to 63 of a-z 0-9 . _ - and starts with a letter or digit")
-        return name
+    _name_is_a_word = field_validator("name")(word)
 
     @field_validator("train", "validation", "test")
     @classmethod
@@ -106,6 +108,8 @@ class RunSpec(Spec):
     backbone: str | None = None
     shared_from: str | None = None
     name: str = "default"
+
+    _name_is_a_word = field_validator("name")(word)
 
     @field_validator("tasks")
     @classmethod

@@ -19,9 +19,9 @@ from methods import Artifact, Prefix
 from orchestrator import runs
 from orchestrator.access import opened
 from orchestrator.events import Tail
-from orchestrator.progress import Silent
 from orchestrator.settings import Settings
 from orchestrator.specs import RunSpec
+from tests.shows import Heard
 
 pytestmark = pytest.mark.slow
 SET = {"epochs": 40, "batch_size": 4, "hyperparameters": {"length": 5}}
@@ -60,7 +60,7 @@ def training(workers: int) -> list[str]:
 def here(settings: Settings) -> str:
     """The digest of the same run without a cluster."""
     spec = RunSpec.model_validate(SET | {"tasks": ["mood"], "workers": 0})
-    return runs.train(spec, settings, Silent()).rows[0].digest
+    return runs.train(spec, settings, Heard()).rows[0].digest
 
 
 def newest(settings: Settings) -> Artifact:

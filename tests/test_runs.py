@@ -20,23 +20,10 @@ from orchestrator.events import Event, Tail
 from orchestrator.settings import Settings
 from orchestrator.specs import RunReport, RunSpec, TaskSpec
 from orchestrator.tasks import put
+from tests.shows import Heard
 
 CANARY = "xylofonquartett"
 THINGS = ("film", "book", "hotel", "train", "phone", "bridge")
-
-
-class Heard:
-    """A show that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.events: list[Event] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def event(self, event: Event) -> None:
-        self.events.append(event)
 
 
 def write(file: Path, rows: Sequence[Mapping[str, object]]) -> str:
@@ -213,6 +200,8 @@ def test_a_run_whose_data_changed_does_not_resume(settings: Settings, tmp_path: 
 def test_what_is_wrong_is_said_before_anything_starts(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="lenght"):
         train(settings, hyperparameters={"lenght": 3})
+    with pytest.raises(ValueError, match="a name is 1 to 63"):
+        train(settings, name="No Such Name")
     with pytest.raises(InvalidSpec, match="is not a shared prompt"):
         train(settings, shared_from="mood:1")
     write(tmp_path / "mood-test.jsonl", [{"text": CANARY, "label": "strange"}] * 5)
