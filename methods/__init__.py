@@ -9,8 +9,10 @@ from dataclasses import fields
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from .artifact import Artifact, Card
-from .backbone import DEFAULT_BACKBONE, Backbone
-from .encoding import Example, collate, encode
+from .backbone import Backbone
+from .bank import Bank
+from .collation import collate
+from .encoding import Example, encode
 from .errors import (
     BackboneMismatch,
     BackboneNotFound,
@@ -21,37 +23,42 @@ from .errors import (
 )
 from .evaluation import answers, main_metric, means, totals
 from .fingerprint import Fingerprint
-from .forms import Bank, Form, Prefix, SoftPrompt
+from .forms import Form, Prefix, SoftPrompt, Stack, detached, parts, stack
 from .head_only import HeadOnly
-from .heads import Head, LinearHead, SpanHead
+from .heads import HEADS, GenerationHead, Head, LinearHead, SpanHead, TagHead, VerbalizerHead
 from .learner import Learner
+from .loading import DEFAULT_BACKBONE
+from .mixing import mixed
 from .multitask_prompt_tuning import MultitaskPromptTuning
-from .prediction import Answer, Classified, Output, Span, answer, predict
+from .p_tuning import PTuning
+from .p_tuning_v2 import PTuningV2
+from .prediction import Answer, Chosen, Classified, Generated, Output, Span, Tagged, answer, predict
 from .prefix_tuning import PrefixTuning
-from .prompt import Method, PromptModule, detached
+from .prompt import Method, PromptModule
 from .prompt_tuning import PromptTuning
-from .task import KINDS, Kind, Row, Task
+from .task import KINDS, LABELLED, Kind, Row, Task
+from .text_prompt import TextPrompt
 from .training import Plan, Progress, Step, train
 
 METHODS: Mapping[str, type[Method]] = {
-    method.name: method for method in (MultitaskPromptTuning, PromptTuning, PrefixTuning, HeadOnly)
+    method.name: method for method in (MultitaskPromptTuning, PromptTuning, PrefixTuning, PTuning, PTuningV2, HeadOnly)
 }
 
 
-def method(name: str, hyperparameters: Mapping[str, object]) -> Method:
+def method(name: str, hyperparameters: Mapping[str, object], among: Mapping[str, type[Method]] = METHODS) -> Method:
     """A method by name with checked hyperparameters.
 
     Raises:
         InvalidSetting: the name, a hyperparameter or its value is not known.
     """
-    if name not in METHODS:
-        raise InvalidSetting(f"unknown method {name!r}; known methods: {', '.join(sorted(METHODS))}")
-    known = [field.name for field in fields(METHODS[name])]
+    if name not in among:
+        raise InvalidSetting(f"unknown method {name!r}; known methods: {', '.join(sorted(among))}")
+    known = [field.name for field in fields(among[name])]
     unknown = sorted(set(hyperparameters) - set(known))
     if unknown:
         raise InvalidSetting(f"{name} has no hyperparameter {unknown[0]!r}; it has {', '.join(known)}")
     try:
-        return TypeAdapter(METHODS[name]).validate_python(dict(hyperparameters))
+        return TypeAdapter(among[name]).validate_python(dict(hyperparameters))
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidSetting(f"{name}.{first['loc'][0]}: {first['msg']}") from error

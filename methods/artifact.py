@@ -12,11 +12,14 @@ from torch import Tensor
 
 from .errors import BackboneMismatch, CorruptArtifact
 from .fingerprint import Fingerprint
-from .forms import Form, Prefix, SoftPrompt
-from .heads import Head, LinearHead, SpanHead
+from .forms import Form, Part, Prefix, SoftPrompt, parts, stack
+from .heads import HEADS, Head
+from .stored import moved, put_together, settings, tensors
 from .task import Task
 
-FORMAT = 1
+FORMAT = 2
+_FORMS: Mapping[str, type[Part]] = {"soft-prompt": SoftPrompt, "prefix": Prefix}
+_NAMES = {kind: name for name, kind in _FORMS.items()}
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Artifact:
         """Bytes of what is served: the form's tensor and the head's."""
         return sum(t.nbytes for key, t in self._tensors().items() if not key.startswith("factors."))
 
+    def to(self, device: torch.device) -> "Artifact":
+        """What is served of it, on a device; the factors, which only say how it was made, are left out."""
+        form = stack(tuple(moved(part, device) for part in parts(self.form)))
+        return Artifact(self.card, form, self.head and moved(self.head, device))
+
     def check_backbone(self, backbone: Fingerprint) -> None:
         """Refuse a backbone that this was not trained on.
 
@@ -77,21 +85,10 @@ class Artifact:
 
     def to_bytes(self) -> bytes:
         """Equal artifacts give equal bytes."""
-        shape: dict[str, object] = {}
-        match self.form:
-            case SoftPrompt(_, placement):
-                shape = {"form": "soft-prompt", "placement": placement}
-            case Prefix(_, layers):
-                shape = {"form": "prefix", "layers": list(layers)}
-            case None:
-                shape = {"form": "none"}
-        match self.head:
-            case LinearHead(_, _, pooling):
-                shape |= {"head": "linear", "pooling": pooling}
-            case SpanHead():
-                shape |= {"head": "span"}
-            case None:
-                shape |= {"head": "none"}
+        shape = {
+            "parts": [{"form": _NAMES[type(part)]} | settings(part) for part in parts(self.form)],
+            "head": {"name": self.head.name} | settings(self.head) if self.head else None,
+        }
         header = {"format": FORMAT, "shape": shape, "card": self.card.to_json()}
         text = json.dumps(header, sort_keys=True, separators=(",", ":"))
         return save({key: t.cpu().contiguous() for key, t in self._tensors().items()}, {"promptctl": text})
@@ -101,7 +98,7 @@ class Artifact:
         """Read and check an artifact.
 
         Raises:
-            CorruptArtifact: not an artifact, a newer format, a missing tensor, or a number that is not finite.
+            CorruptArtifact: not an artifact, another format, a missing tensor, a shape or a number that cannot be.
         """
         try:
             tensors = load(data)
@@ -109,37 +106,25 @@ class Artifact:
             if header["format"] != FORMAT:
                 raise CorruptArtifact(
                     f"the artifact has format {header['format']}; this promptctl reads format {FORMAT}",
-                    hint="upgrade promptctl",
+                    hint="use the promptctl that wrote it, or train the task again",
                 )
-            form, head = _form(header["shape"], tensors), _head(header["shape"], tensors)
+            found = tuple(_part(one, tensors, index) for index, one in enumerate(header["shape"]["parts"]))
+            head = _head(header["shape"]["head"], tensors)
             card = Card.from_json(header["card"])
-        except (
-            SafetensorError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            UnicodeDecodeError,
-            json.JSONDecodeError,
-        ) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, CorruptArtifact):
+                raise
             raise CorruptArtifact(f"{len(data)} bytes are not a promptctl artifact: {type(error).__name__}") from error
         for key, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise CorruptArtifact(f"tensor {key!r} of the artifact holds a number that is not finite")
-        factors = {key.removeprefix("factors."): t for key, t in tensors.items() if key.startswith("factors.")}
-        return cls(card, form, head, factors)
+        return cls(card, stack(found), head, _under("factors.", tensors))
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"factors.{key}": tensor for key, tensor in self.factors.items()}
-        match self.form:
-            case SoftPrompt(embeddings):
-                tensors["prompt"] = embeddings
-            case Prefix(key_values):
-                tensors["prompt"] = key_values
-            case None:
-                pass
-        if self.head is not None:
-            tensors |= {"head.weight": self.head.weight.detach(), "head.bias": self.head.bias.detach()}
-        return tensors
+        found = {f"factors.{key}": tensor for key, tensor in self.factors.items()}
+        for index, part in enumerate(parts(self.form)):
+            found |= {f"prompt.{index}.{key}": tensor for key, tensor in tensors(part).items()}
+        return found | {f"head.{key}": tensor for key, tensor in (tensors(self.head) if self.head else {}).items()}
 
 
 def _metadata(data: bytes) -> dict[str, str]:
@@ -147,25 +132,31 @@ def _metadata(data: bytes) -> dict[str, str]:
     return json.loads(data[8 : 8 + length])["__metadata__"]
 
 
-def _form(shape: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Form:
-    match shape["form"]:
-        case "soft-prompt":
-            return SoftPrompt(tensors["prompt"], shape["placement"])
-        case "prefix":
-            return Prefix(tensors["prompt"], tuple(shape["layers"]))
-        case "none":
-            return None
-        case other:
-            raise CorruptArtifact(f"the artifact has the unknown form {other!r}", hint="upgrade promptctl")
+def _under(start: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
 
 
-def _head(shape: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Head | None:
-    match shape["head"]:
-        case "linear":
-            return LinearHead(tensors["head.weight"], tensors["head.bias"], shape["pooling"])
-        case "span":
-            return SpanHead(tensors["head.weight"], tensors["head.bias"])
-        case "none":
-            return None
-        case other:
-            raise CorruptArtifact(f"the artifact has the unknown head {other!r}", hint="upgrade promptctl")
+def _part(shape: Mapping[str, Any], tensors: Mapping[str, Tensor], index: int) -> Part:
+    kind = _FORMS.get(shape["form"])
+    if kind is None:
+        raise CorruptArtifact(f"the artifact has the unknown form {shape['form']!r}", hint="upgrade promptctl")
+    values = {key: value for key, value in shape.items() if key != "form"}
+    part = put_together(kind, values, _under(f"prompt.{index}.", tensors))
+    match part:
+        case SoftPrompt(embeddings) if embeddings.dim() != 2:
+            raise CorruptArtifact(f"a soft prompt of shape {tuple(embeddings.shape)} is not [P, E]")
+        case Prefix(key_values, layers) if key_values.dim() != 5 or key_values.shape[:2] != (len(layers), 2):
+            raise CorruptArtifact(
+                f"a prefix of shape {tuple(key_values.shape)} in {len(layers)} layers is not [L, 2, N, P, D]"
+            )
+        case _:
+            return part
+
+
+def _head(shape: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Head | None:
+    if shape is None:
+        return None
+    if shape["name"] not in HEADS:
+        raise CorruptArtifact(f"the artifact has the unknown head {shape['name']!r}", hint="upgrade promptctl")
+    values = {key: value for key, value in shape.items() if key != "name"}
+    return put_together(HEADS[shape["name"]], values, _under("head.", tensors))

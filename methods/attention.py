@@ -2,21 +2,27 @@
 
 Every layer's keys and values get, per row, those of the row's prefix in front, and the mask says which of them the
 row has. The prefix travels with the call (a keyword that transformers hands down to every attention layer); nothing
-is stored on a module, so concurrent calls cannot see each other's prompts. It moves no text position and adds no row
-to the output. Prefix-tuning: Li and Liang (2021), section 4.
+of a call is stored on a module, so concurrent calls cannot see each other's prompts. It moves no text position and
+adds no row to the output. Prefix-tuning: Li and Liang (2021), section 4.
 """
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from .types import Place
+
 ATTENTION = "promptctl"
+
+Layer: TypeAlias = tuple[Place, int]  # an attention layer's place and its number there
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,42 @@ class LayerPrefix:
     keys: Tensor  # [B, N, P, D]
     values: Tensor  # [B, N, P, D]
     mask: Tensor  # [B, P], true where the row has a prefix position
+    shift: Tensor | None = None  # [B], by how many positions it moves the text of the row
 
 
-PrefixRows = Mapping[int, LayerPrefix]
+PrefixRows = Mapping[Layer, LayerPrefix]
+
+
+@dataclass(frozen=True)
+class Below:
+    """States that are known already, so that a forward begins at a layer."""
+
+    layer: int
+    states: Tensor  # [B, T, H], what comes out of the layer before it
+
+
+@dataclass
+class Call:
+    """One forward's prefixes, and what is learned on the way; a new one for every forward."""
+
+    prefix: PrefixRows = field(default_factory=dict)
+    below: Below | None = None
+    keep: int | None = None  # go no further than below this layer, and keep the states there
+    kept: Tensor | None = None
+    captured: dict[Layer, tuple[Tensor, Tensor]] | None = None  # every layer's own keys and values
+    visited: list[tuple[nn.Module, int, int]] | None = None  # attention modules in order, with their T and S
+    turns: Counter[int] = field(default_factory=Counter)
+    # masks over prefix and text, by what they are made of, which is kept so that its id stays its own
+    masks: dict[tuple[int, int, int, int, bool], tuple[Tensor | None, Tensor]] = field(default_factory=dict)
+    relative: dict[Place, Tensor] = field(default_factory=dict)  # T5's bias for prefix positions, from its first layer
+
+    def layer(self, module: nn.Module) -> Layer | None:
+        """Which layer a module stands for; one that is shared by several (ALBERT) stands for them in turn."""
+        layers: tuple[Layer, ...] = getattr(module, "prompt_layers", ())
+        if len(layers) < 2:
+            return layers[0] if layers else None
+        self.turns[id(module)] += 1
+        return layers[(self.turns[id(module)] - 1) % len(layers)]
 
 
 def prefix_attention(
@@ -37,33 +76,48 @@ def prefix_attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    prompt_prefix: PrefixRows | None = None,
-    captured: dict[int, tuple[Tensor, Tensor]] | None = None,
+    prompt_call: Call | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of query [B, N, T, D] over the prefix and key, value [B, N, S, D].
-
-    `captured` collects every layer's own keys and values, which is how a prefix starts from real words.
-    """
-    index = getattr(module, "layer_idx", None)
-    if captured is not None and isinstance(index, int):
-        captured[index] = (key, value)
-    layer = prompt_prefix.get(index) if prompt_prefix and isinstance(index, int) else None
-    if layer is None:
+    """Attention of query [B, N, T, D] over the prefix and key, value [B, N, S, D]."""
+    if prompt_call is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    text = _text_mask(module, query, key, attention_mask)
-    front = layer.mask[:, None, None, :].expand(-1, text.shape[1], text.shape[2], -1)
-    if text.dtype != torch.bool:
-        front = torch.zeros_like(front, dtype=text.dtype).masked_fill(~front, torch.finfo(text.dtype).min)
+    if prompt_call.visited is not None:
+        prompt_call.visited.append((module, query.shape[2], key.shape[2]))
+    at = prompt_call.layer(module)
+    if prompt_call.captured is not None and at is not None:
+        prompt_call.captured[at] = (key, value)
+    layer = prompt_call.prefix.get(at) if at is not None else None
+    if layer is None or at is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    if (bias := options.get("position_bias")) is not None:
+        options["position_bias"] = _longer_bias(module, bias, layer, at[0], prompt_call)
     options["is_causal"] = False
     return sdpa_attention_forward(
         module,
         query,
         torch.cat([layer.keys.to(key.dtype), key], dim=2),
         torch.cat([layer.values.to(value.dtype), value], dim=2),
-        torch.cat([front, text], dim=3),
+        _mask(module, query, key, attention_mask, layer, prompt_call),
         **options,
     )
+
+
+def _mask(module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | None, layer: LayerPrefix, call: Call) -> Tensor:
+    """The mask over prefix and text, made once for layers whose masks are the same."""
+    causal = bool(getattr(module, "is_causal", False))
+    seen = (id(layer.mask), id(mask), query.shape[2], key.shape[2], causal)
+    if seen not in call.masks:
+        call.masks[seen] = mask, _longer_mask(_text_mask(module, query, key, mask), layer.mask)
+    return call.masks[seen][1]
+
+
+def _longer_mask(text: Tensor, prefix: Tensor) -> Tensor:
+    """The mask [B, 1, T, P + S] over the prefix [B, P] and the text [B, 1, T, S]."""
+    front = prefix[:, None, None, :].expand(-1, text.shape[1], text.shape[2], -1)
+    if text.dtype != torch.bool:
+        front = torch.zeros_like(front, dtype=text.dtype).masked_fill(~front, torch.finfo(text.dtype).min)
+    return torch.cat([front, text], dim=3)
 
 
 def _text_mask(module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
@@ -72,6 +126,29 @@ def _text_mask(module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | Non
         return mask
     seen = torch.ones(query.shape[0], 1, query.shape[2], key.shape[2], dtype=torch.bool, device=query.device)
     return seen.tril(key.shape[2] - query.shape[2]) if getattr(module, "is_causal", False) else seen
+
+
+def _longer_bias(module: nn.Module, bias: Tensor, layer: LayerPrefix, place: Place, call: Call) -> Tensor:
+    """T5's additive position bias [1 or B, N, T, S] with the prefix in front.
+
+    A prefix has no position, so its bias is zero; one that moves the text has positions 0..P-1 before it, and the
+    bias that the first layer's table gives them.
+    """
+    length = layer.keys.shape[2]
+    if layer.shift is None:
+        return functional.pad(bias, (length, 0))
+    if hasattr(module, "relative_attention_bias"):
+        tokens, past = bias.shape[2], bias.shape[3] - bias.shape[2]
+        query = torch.arange(tokens, device=bias.device)[None, :, None] + past + layer.shift[:, None, None]
+        buckets = module._relative_position_bucket(  # pyright: ignore[reportCallIssue] - T5Attention's own
+            torch.arange(length, device=bias.device)[None, None, :] - query,
+            bidirectional=not module.is_decoder,
+            num_buckets=module.relative_attention_num_buckets,
+            max_distance=module.relative_attention_max_distance,
+        )
+        call.relative[place] = module.relative_attention_bias(buckets).permute(0, 3, 1, 2)  # pyright: ignore[reportCallIssue] - T5Attention's own
+    front = call.relative[place]
+    return torch.cat([front, bias.expand(len(front), -1, -1, -1)], dim=3)
 
 
 AttentionInterface.register(ATTENTION, prefix_attention)

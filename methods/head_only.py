@@ -17,8 +17,12 @@ class HeadOnly:
     """No prompt at all; only the heads learn."""
 
     name: ClassVar[str] = "head-only"
-    learning_rate: float = 1e-2
     head_learning_rate: float = 1e-2
+
+    @property
+    def learning_rate(self) -> float:
+        """There is no prompt to use it."""
+        return self.head_learning_rate
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
@@ -33,5 +37,5 @@ class _Nothing(PromptModule):
         super().__init__()
         self._tasks = tasks
 
-    def forms(self) -> list[Form]:
+    def forms(self) -> Sequence[Form]:
         return [None] * self._tasks

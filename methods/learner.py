@@ -6,12 +6,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from .activations import Activations, lowest_layer
 from .backbone import Backbone
+from .bank import Bank
 from .batches import micro_batches
-from .encoding import Example, collate
-from .forms import Bank, Form
-from .heads import Head, LinearHead, SpanHead, new_head
+from .collation import collate
+from .encoding import Example
+from .forms import Form
+from .heads import Head, new_head
 from .prompt import Method, PromptModule, Start
+from .reading import read
+from .stored import tensors
 from .task import Task
 
 
@@ -21,11 +26,11 @@ class Learner(nn.Module):
     def __init__(self, backbone: Backbone, prompts: PromptModule, heads: Sequence[Head], method: Method) -> None:
         super().__init__()
         self.prompts = prompts
-        self.weights = nn.ParameterList([head.weight for head in heads])
-        self.biases = nn.ParameterList([head.bias for head in heads])
+        self.heads = nn.ModuleList([nn.ParameterDict(tensors(head)) for head in heads])
         self.method = method
-        self._backbone = [backbone]  # in a list, so that it is neither a submodule nor in the state
+        self._backbone = [prompts.adapted(backbone)]  # in a list, so that it is neither a submodule nor in the state
         self._heads = list(heads)
+        self._activations: Activations | None = None
         self.to(backbone.device)
 
     @classmethod
@@ -34,13 +39,11 @@ class Learner(nn.Module):
     ) -> "Learner":
         """Prompts by the method and fresh heads; the same seed gives the same heads under every method."""
         heads = torch.Generator().manual_seed(seed)
-        fresh = [new_head(task, backbone.hidden_size, backbone.pooling, heads) for task in tasks]
-        return cls(
-            backbone,
-            method.build(backbone, tasks, torch.Generator().manual_seed(seed + 1), start),
-            fresh,
-            method,
-        )
+        fresh = [new_head(task, backbone, heads) for task in tasks]
+        prompts = method.build(backbone, tasks, torch.Generator().manual_seed(seed + 1), start)
+        for form in prompts.forms():
+            backbone.check_form(form)
+        return cls(backbone, prompts, fresh, method)
 
     @property
     def backbone(self) -> Backbone:
@@ -49,40 +52,53 @@ class Learner(nn.Module):
 
     def head(self, task: int) -> Head:
         """The task's head over the parameters in training."""
-        match self._heads[task]:
-            case LinearHead(_, _, pooling):
-                return LinearHead(self.weights[task], self.biases[task], pooling)
-            case SpanHead():
-                return SpanHead(self.weights[task], self.biases[task])
+        return replace(self._heads[task], **dict(self.heads[task].items()))  # pyright: ignore[reportArgumentType, reportCallIssue, reportAttributeAccessIssue] - a ParameterDict
 
     def fold(self, task: int) -> tuple[Form, Head]:
         """What is left of a task after training: its form and its head, cut from what may train on."""
         head = self.head(task)
-        weight, bias = head.weight.detach().clone(), head.bias.detach().clone()
-        return self.prompts.fold(task), replace(head, weight=weight, bias=bias)
+        return self.prompts.fold(task), replace(head, **{name: value.clone() for name, value in tensors(head).items()})
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW without decay: one learning rate for the prompts, one for the heads."""
-        heads = [*self.weights, *self.biases]
-        groups = [{"params": heads, "lr": self.method.head_learning_rate}]
-        prompts = list(self.prompts.parameters())
-        if prompts:
-            groups.append({"params": prompts, "lr": self.method.learning_rate})
+        several = (
+            (list(self.heads.parameters()), self.method.head_learning_rate),
+            (list(self.prompts.parameters()), self.method.learning_rate),
+        )
+        groups = [{"params": params, "lr": rate} for params, rate in several if params]
         return torch.optim.AdamW(groups, weight_decay=0.0)
+
+    def remember(self, data: Sequence[Sequence[Example]]) -> None:
+        """Keep in memory what no prompt changes in the states of these examples (`activations`).
+
+        Raises:
+            InvalidSetting: there is no such layer.
+        """
+        self._activations = Activations(self.backbone, lowest_layer(self.backbone, self.prompts.forms()), data)
 
     def losses(self, rows: Sequence[tuple[int, Example]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Run (task, example) rows as micro-batches: each yields its rows' losses [b] and their tasks [b].
 
         A new graph per micro-batch: call backward on one before asking for the next.
         """
-        for places in micro_batches([example.length for _, example in rows]):
-            batch = collate(self.backbone, [rows[place][1] for place in places])
+        for known, places in self._micro_batches([example for _, example in rows]):
+            examples = [rows[place][1] for place in places]
+            batch = collate(self.backbone, examples)
+            below = self._activations.below(examples, batch) if self._activations and known else None
             tasks = torch.tensor([rows[place][0] for place in places], device=self.backbone.device)
-            hidden = self.backbone.hidden(batch, Bank.of(self.prompts.forms()).rows(tasks))
-            parts, order = [], []
-            for task in tasks.unique().tolist():
-                chosen = (tasks == task).nonzero().flatten()
-                head, own = self.head(task), batch.select(chosen)
-                parts.append(head.loss(head.logits(hidden[chosen], own), own))
-                order.append(chosen)
-            yield torch.cat(parts), tasks[torch.cat(order)]
+            bank = Bank.of(self.prompts.forms())
+            heads = [self.head(task) for task in range(len(self._heads))]
+            found = [
+                (k, heads[k].loss(logits, own))
+                for k, own, logits in read(self.backbone, batch, bank, tasks[batch.group], heads, below)
+            ]
+            owners = [torch.full((len(loss),), k, device=loss.device) for k, loss in found]
+            yield torch.cat([loss for _, loss in found]), torch.cat(owners)
+
+    def _micro_batches(self, examples: Sequence[Example]) -> Iterator[tuple[bool, list[int]]]:
+        """Places of examples of similar length, and whether their lower states are kept."""
+        held = [self._activations is not None and self._activations.holds(example) for example in examples]
+        for known in (False, True):
+            places = [place for place, one in enumerate(held) if one == known]
+            for group in micro_batches([examples[place].length for place in places]):
+                yield known, [places[index] for index in group]

@@ -16,19 +16,29 @@ from torch import Tensor, nn
 from .backbone import Backbone
 from .errors import InvalidSetting
 from .forms import Form, Prefix, SoftPrompt
-from .initializers import prefix_from_words, soft_from_words
-from .prompt import PromptModule, Start, as_matrix, as_prefix
+from .geometry import Geometry, PrefixGeometry, SoftGeometry
+from .initializers import Init, Initializer
+from .placement import placed
+from .prompt import PromptModule, Start
 from .task import Task
+from .types import Placement
 
 
 @dataclass(frozen=True)
 class MultitaskPromptTuning:
-    """One shared prompt, and factors u [P, R], v [R, W] per task."""
+    """One shared prompt, and factors u [P, R], v [R, W] per task.
+
+    `layers` is for the prefix; `placement` for the soft prompt of tasks whose template has no slots `{prompt}`.
+    """
 
     name: ClassVar[str] = "mpt"
     length: int = 16
     rank: int = 1
     form: Literal["prefix", "soft-prompt"] = "prefix"
+    layers: int | str = "all"
+    placement: Placement = "after-first"
+    init: Init = "vocabulary"
+    init_text: str = ""
     learning_rate: float = 3e-2
     head_learning_rate: float = 1e-2
 
@@ -38,48 +48,50 @@ class MultitaskPromptTuning:
         """The shared prompt from words, or from `start`, and each task's factors at one."""
         if self.rank < 1:
             raise InvalidSetting(f"rank {self.rank} is not possible; give 1 or more")
-        if self.form == "prefix":
-            shape = (backbone.layers, backbone.heads, backbone.head_dim)
-            if start is not None and not isinstance(start, Prefix):
-                raise InvalidSetting("the given shared prompt is a soft prompt", hint="add --set form=soft-prompt")
-            matrix = as_matrix(start) if start else prefix_from_words(backbone, self.length, generator)
-            return _SharedPrompt(matrix, len(tasks), self.rank, shape, generator)
-        if start is not None and not isinstance(start, SoftPrompt):
+        if self.form == "prefix" and isinstance(start, SoftPrompt):
+            raise InvalidSetting("the given shared prompt is a soft prompt", hint="add --set form=soft-prompt")
+        if self.form == "soft-prompt" and isinstance(start, Prefix):
             raise InvalidSetting("the given shared prompt is a prefix", hint="add --set form=prefix")
-        matrix = start.embeddings.clone() if start else soft_from_words(backbone, self.length, generator)
-        return _SharedPrompt(matrix, len(tasks), self.rank, None, generator)
+        initializer = Initializer(self.length, self.init, self.init_text)
+        geometries = [self._geometry(backbone, tasks)]
+        [(geometry, rows)] = initializer.begin(backbone, geometries, tasks, generator, start)
+        return _SharedPrompt(geometry, rows, len(tasks), self.rank, generator)
+
+    def _geometry(self, backbone: Backbone, tasks: Sequence[Task]) -> Geometry:
+        if self.form == "prefix":
+            if self.placement != "after-first":
+                raise InvalidSetting("a prefix has no placement", hint="add --set form=soft-prompt")
+            return PrefixGeometry.of(backbone, backbone.place, self.layers)
+        if self.layers != "all":
+            raise InvalidSetting("a soft prompt has no layers", hint="add --set form=prefix")
+        several: list[Placement] = [placed(backbone, task, self.placement, self.length) for task in tasks]
+        if len(set(several)) > 1:
+            raise InvalidSetting(
+                "some of the tasks have a template with slots {prompt}; tasks that share have one each"
+            )
+        return SoftGeometry(backbone.embedding_size, several[0])
 
 
 class _SharedPrompt(PromptModule):
-    def __init__(
-        self,
-        matrix: Tensor,
-        tasks: int,
-        rank: int,
-        shape: tuple[int, int, int] | None,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, geometry: Geometry, rows: Tensor, tasks: int, rank: int, generator: torch.Generator) -> None:
         super().__init__()
-        length, width = matrix.shape
-        self.matrix = nn.Parameter(matrix)  # [P, W]
-        self.u = nn.ParameterList([_first_column_ones(length, rank, generator, matrix.device) for _ in range(tasks)])
-        self.v = nn.ParameterList([_first_row_ones(rank, width, matrix.device) for _ in range(tasks)])
-        self._shape = shape
+        length, width = rows.shape
+        self.matrix = nn.Parameter(rows)  # [P, W]
+        self.u = nn.ParameterList([_first_column_ones(length, rank, generator, rows.device) for _ in range(tasks)])
+        self.v = nn.ParameterList([_first_row_ones(rank, width, rows.device) for _ in range(tasks)])
+        self._geometry = geometry
 
-    def forms(self) -> list[Form]:
-        return [self._form(self.matrix * (u @ v)) for u, v in zip(self.u, self.v, strict=True)]
+    def forms(self) -> Sequence[Form]:
+        return [self._geometry.part(self.matrix * (u @ v)) for u, v in zip(self.u, self.v, strict=True)]
 
     def shared(self) -> Form:
-        return self._form(self.matrix)
+        return self._geometry.part(self.matrix)
 
     def factors(self, task: int) -> dict[str, Tensor]:
         return {"u": self.u[task].detach().clone(), "v": self.v[task].detach().clone()}
 
     def parameters_per_task(self) -> int:
         return self.u[0].numel() + self.v[0].numel()
-
-    def _form(self, matrix: Tensor) -> Form:
-        return SoftPrompt(matrix) if self._shape is None else as_prefix(matrix, self._shape)
 
 
 def _first_column_ones(length: int, rank: int, generator: torch.Generator, device: torch.device) -> Tensor:

@@ -7,16 +7,23 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .artifact import Artifact
 from .backbone import Backbone
-from .encoding import Example, collate
+from .bank import Bank
+from .collation import collate
+from .decoding import generate
+from .encoding import Example
 from .errors import InvalidSetting
-from .forms import Bank
-from .heads import LinearHead
-from .task import Row
+from .heads import GenerationHead, Head, SpanHead, TagHead
+from .reading import read
+from .task import Row, Task
+from .words.patterns import voted
+from .words.reasoning import extracted, reasoned
 
-Output: TypeAlias = NDArray[np.float32]  # [C], or [T, 2] of a span head
+# [C]; [T, 2] of a span head; [T, C] of a tag head; token ids [U] of a generation head
+Output: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
 
 LONGEST_ANSWER = 30  # tokens
 
@@ -30,6 +37,23 @@ class Classified:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """The most likely choice, its index, and the probability of each."""
+
+    choice: str
+    index: int
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A label for every word, and its probability."""
+
+    tags: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Span:
     """A part of the context, its characters [start, end), and its probability among the spans of its window."""
 
@@ -39,38 +63,108 @@ class Span:
     score: float
 
 
-Answer: TypeAlias = Classified | Span
+@dataclass(frozen=True)
+class Generated:
+    """What the language model said."""
+
+    text: str
+
+
+Answer: TypeAlias = Classified | Chosen | Tagged | Span | Generated
 
 
 @torch.inference_mode()
 def predict(backbone: Backbone, items: Sequence[tuple[Artifact, Example]]) -> list[Output]:
-    """The head's logits for each item, in order, from one forward of the backbone."""
+    """The head's logits for each item, in order, from one forward; of those that generate, the tokens."""
     artifacts = list({id(artifact): artifact for artifact, _ in items}.values())
     place = {id(artifact): index for index, artifact in enumerate(artifacts)}
-    owner = torch.tensor([place[id(artifact)] for artifact, _ in items], device=backbone.device)
-    batch = collate(backbone, [example for _, example in items])
-    hidden = backbone.hidden(batch, Bank.of([artifact.form for artifact in artifacts]).rows(owner))
+    owners = [place[id(artifact)] for artifact, _ in items]
+    heads = [_head(artifact) for artifact in artifacts]
+    bank = Bank.of([artifact.form for artifact in artifacts])
     outputs: list[Output] = [np.empty(0, np.float32)] * len(items)
-    for index, artifact in enumerate(artifacts):
-        if artifact.head is None:
-            raise InvalidSetting(f"{artifact.card.name!r} has no head; only a task's own versions give answers")
-        rows = (owner == index).nonzero().flatten()
-        logits = artifact.head.logits(hidden[rows], batch.select(rows)).float().cpu().numpy()
-        for row, output in zip(rows.tolist(), logits, strict=True):
-            linear = isinstance(artifact.head, LinearHead)
-            outputs[row] = output if linear else output[: items[row][1].length]
+    aloud = [index for index, owner in enumerate(owners) if isinstance(heads[owner], GenerationHead)]
+    silent = [index for index, owner in enumerate(owners) if not isinstance(heads[owner], GenerationHead)]
+    for chosen, answer_them in ((silent, _logits), (aloud, _generated)):
+        if chosen:
+            examples, of = [items[index][1] for index in chosen], [owners[index] for index in chosen]
+            for index, output in zip(chosen, answer_them(backbone, examples, of, bank, heads), strict=True):
+                outputs[index] = output
     return outputs
 
 
-def answer(artifact: Artifact, row: Row, examples: Sequence[Example], outputs: Sequence[Output]) -> Answer:
-    """What the logits of a row's examples say; the windows of a long context compete by their best span."""
+def _head(artifact: Artifact) -> Head:
+    if artifact.head is None:
+        raise InvalidSetting(f"{artifact.card.name!r} has no head; only a task's own versions give answers")
+    return artifact.head
+
+
+def _logits(
+    backbone: Backbone, examples: Sequence[Example], owners: Sequence[int], bank: Bank, heads: Sequence[Head]
+) -> list[Output]:
+    batch = collate(backbone, examples)
+    owner = torch.tensor(owners, device=backbone.device)[batch.group]
+    outputs: list[Output] = [np.empty(0, np.float32)] * len(examples)
+    for k, own, logits in read(backbone, batch, bank, owner, heads):
+        each = logits.float().cpu().numpy()
+        places = own.group.unique_consecutive().tolist()
+        for row, place in enumerate(places):
+            outputs[place] = _trimmed(heads[k], each[row], examples[place], own.attention_mask, row)
+    return outputs
+
+
+def _trimmed(head: Head, logits: NDArray[np.float32], example: Example, mask: Tensor, row: int) -> Output:
+    """A row's logits without those of its padding, or of choices that it has not."""
+    if isinstance(head, SpanHead | TagHead):
+        first = int(mask[row].argmax())
+        return logits[first : first + len(example.input_ids)]
+    return logits[: len(example.sequences)] if example.others else logits
+
+
+def _generated(
+    backbone: Backbone, examples: Sequence[Example], owners: Sequence[int], bank: Bank, heads: Sequence[Head]
+) -> list[Output]:
+    def speak(places: Sequence[int], several: Sequence[Example], limit: int) -> list[list[int]]:
+        prompts = bank.rows(torch.tensor([owners[place] for place in places], device=backbone.device))
+        return generate(backbone, collate(backbone, several), prompts, limit)
+
+    speaking = [head for k in owners if isinstance(head := heads[k], GenerationHead)]
+    return [np.array(ids, np.int64) for ids in reasoned(backbone, speaking, examples, speak)]
+
+
+def answer(
+    backbone: Backbone, artifact: Artifact, row: Row, examples: Sequence[Example], outputs: Sequence[Output]
+) -> Answer:
+    """What the outputs for a row's examples say; windows of a long row are put together, templates vote."""
     task = artifact.card.task
     if task is None:
         raise InvalidSetting(f"{artifact.card.name!r} belongs to no task; only a task's own versions give answers")
-    if task.kind == "span-qa":
-        return _span(row, examples, outputs)
-    scores = _softmax(outputs[0].astype(np.float64))
-    return Classified(task.labels[int(scores.argmax())], dict(zip(task.labels, scores.tolist(), strict=True)))
+    match task.kind:
+        case "span-qa":
+            return _span(row, examples, outputs)
+        case "tagging":
+            return _tagged(task, row, examples, outputs)
+        case "generation":
+            said = backbone.tokenizer.decode(outputs[0].tolist(), skip_special_tokens=True)
+            return Generated(extracted(task, said))
+        case "multiple-choice":
+            scores = _softmax(outputs[0].astype(np.float64))
+            index = int(scores.argmax())
+            return Chosen(row.choices[index], index, tuple(scores.tolist()))
+        case "classification" | "pair":
+            scores = _softmax(voted(task.text_prompt, outputs))
+            return Classified(task.labels[int(scores.argmax())], dict(zip(task.labels, scores.tolist(), strict=True)))
+
+
+def _tagged(task: Task, row: Row, examples: Sequence[Example], outputs: Sequence[Output]) -> Tagged:
+    """A word of which the tokenizer leaves nothing gets O, or the first label where the task has no O."""
+    nothing = "O" if "O" in task.labels else task.labels[0]
+    tags, sure = [nothing] * len(row.tokens), [1.0] * len(row.tokens)
+    for example, logits in zip(examples, outputs, strict=True):
+        for column, word in enumerate(example.words):
+            if word >= 0:
+                scores = _softmax(logits[column].astype(np.float64))
+                tags[word], sure[word] = task.labels[int(scores.argmax())], float(scores.max())
+    return Tagged(tuple(tags), tuple(sure))
 
 
 def _span(row: Row, examples: Sequence[Example], outputs: Sequence[Output]) -> Span:

@@ -1,53 +1,79 @@
 """Prefix-tuning: Li and Liang (2021), "Prefix-Tuning: Optimizing Continuous Prompts for Generation".
 
-Free keys and values in every layer. The paper trains them through an MLP, because free vectors started from noise
-were unstable; ours start from the activations of real words (its section 7.4) and need none.
+Keys and values in every layer. The paper trains them through an MLP, because free vectors started from noise were
+unstable; ours start from the activations of real words (its section 7.4), do without, and take it by
+`reparameterization=mlp`. An encoder-decoder has three prefixes, in its encoder, its decoder and between the two.
+
+`embedding-only` trains input embeddings alone (section 7.2). `infix` stands behind the text, where only what is
+generated sees it: [x; INFIX; y] (section 7.3). The authors train its activations in every layer; a prefix of ours would
+be seen by the text too, so our infix trains its input embeddings, from which the frozen layers compute the rest. It
+needs a decoder and a task that generates.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, cast
 
 import torch
-from torch import Tensor, nn
 
 from .backbone import Backbone
 from .errors import InvalidSetting
-from .forms import Form, Prefix
-from .initializers import prefix_from_words
-from .prompt import PromptModule, Start, as_matrix, as_prefix
+from .geometry import Geometry, PrefixGeometry, SoftGeometry
+from .initializers import Init, Initializer
+from .places import chosen_places
+from .prompt import PromptModule, Start
+from .reparameterization import RATES, Reparameterization, trainable
+from .separate import SeparatePrompts, Trained
 from .task import Task
 
 
 @dataclass(frozen=True)
 class PrefixTuning:
-    """A separate prefix per task, in every layer."""
+    """A separate prefix per task, in any places and layers."""
 
     name: ClassVar[str] = "prefix-tuning"
     length: int = 16
-    learning_rate: float = 3e-2
+    variant: Literal["keys-values", "embedding-only", "infix"] = "keys-values"
+    reparameterization: Reparameterization = "none"
+    places: str = "all"
+    layers: int | str = "all"
+    init: Init = "vocabulary"
+    init_text: str = ""
+    learning_rate: float = cast(float, None)  # 3e-2, and 5e-4 through an MLP, unless it is given
     head_learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        """Choose the rate that is not given."""
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", RATES[self.reparameterization])
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
     ) -> PromptModule:
-        """K prefixes, each from its own sample of words, or all from `start`."""
-        shape = (backbone.layers, backbone.heads, backbone.head_dim)
-        if start is None:
-            return _Prefixes([prefix_from_words(backbone, self.length, generator) for _ in tasks], shape)
-        if not isinstance(start, Prefix):
-            raise InvalidSetting("prefix-tuning starts from a prefix; the given one is a soft prompt")
-        return _Prefixes([as_matrix(start) for _ in tasks], shape)
+        """K prefixes, each from its own words, or all from `start`; each place has an MLP of its own."""
+        initializer = Initializer(self.length, self.init, self.init_text)
 
+        def prompt(task: Task) -> list[Trained]:
+            begun = initializer.begin(backbone, self._geometries(backbone, task), [task], generator, start)
+            return [
+                (geometry, trainable(self.reparameterization, rows, backbone.hidden_size, generator))
+                for geometry, rows in begun
+            ]
 
-class _Prefixes(PromptModule):
-    def __init__(self, matrices: Sequence[Tensor], shape: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.matrices = nn.ParameterList(matrices)  # K of [P, W]
-        self._shape = shape
+        return SeparatePrompts([prompt(task) for task in tasks])
 
-    def forms(self) -> list[Form]:
-        return [as_prefix(matrix, self._shape) for matrix in self.matrices]
-
-    def parameters_per_task(self) -> int:
-        return self.matrices[0].numel()
+    def _geometries(self, backbone: Backbone, task: Task) -> list[Geometry]:
+        if self.variant == "keys-values":
+            places = chosen_places(backbone, task, self.places)
+            return [PrefixGeometry.of(backbone, place, self.layers) for place in places]
+        if (self.places, self.layers) != ("all", "all"):
+            raise InvalidSetting(f"variant {self.variant} trains input embeddings; it has neither places nor layers")
+        if self.variant == "embedding-only":
+            return [SoftGeometry(backbone.embedding_size, "after-first")]
+        if backbone.architecture != "decoder" or task.kind != "generation":
+            raise InvalidSetting(
+                f"variant infix needs a decoder and a task that generates; task {task.name!r} is {task.kind}, and the"
+                f" architecture of {backbone.fingerprint.name} is {backbone.architecture}",
+                hint="--set variant=keys-values",
+            )
+        return [SoftGeometry(backbone.embedding_size, "before-last")]

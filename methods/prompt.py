@@ -7,15 +7,16 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from .backbone import Backbone
-from .forms import Form, Prefix, SoftPrompt
+from .backbone import Backbone, Layout
+from .forms import Form, Prefix, detached
 from .task import Task
+from .types import Place
 
 
 class PromptModule(nn.Module):
     """Trainable prompts of K tasks. Subclasses hold the parameters; nothing here touches the backbone."""
 
-    def forms(self) -> list[Form]:
+    def forms(self) -> Sequence[Form]:
         """One form per task, as differentiable tensors."""
         raise NotImplementedError
 
@@ -26,6 +27,10 @@ class PromptModule(nn.Module):
     def factors(self, task: int) -> dict[str, Tensor]:
         """What made a task's form out of the shared prompt; kept in its artifact beside the folded form."""
         return {}
+
+    def adapted(self, backbone: Backbone) -> Backbone:
+        """What the prompts run on: the frozen backbone itself, but for baselines that change a copy of it."""
+        return backbone
 
     def parameters_per_task(self) -> int:
         """Numbers that one more task adds to training, without its head."""
@@ -63,24 +68,12 @@ class Method(Protocol):
         ...
 
 
-def as_prefix(matrix: Tensor, backbone_shape: tuple[int, int, int]) -> Prefix:
-    """[P, W] as a prefix in all L layers, for the backbone's (L, N, D)."""
-    layers, heads, head_dim = backbone_shape
-    key_values = matrix.view(len(matrix), layers, 2, heads, head_dim).permute(1, 2, 3, 0, 4)
-    return Prefix(key_values, tuple(range(layers)))
+def as_prefix(matrix: Tensor, layout: Layout, layers: Sequence[int], place: Place = "encoder") -> Prefix:
+    """[P, W] as a prefix in the given layers."""
+    key_values = matrix.view(len(matrix), len(layers), 2, layout.heads, layout.head_dim).permute(1, 2, 3, 0, 4)
+    return Prefix(key_values, tuple(layers), place)
 
 
 def as_matrix(prefix: Prefix) -> Tensor:
     """The inverse of `as_prefix`: [P, W]."""
     return prefix.key_values.permute(3, 0, 1, 2, 4).reshape(prefix.key_values.shape[3], -1).clone()
-
-
-def detached(form: Form) -> Form:
-    """The same form, cut from the graph and contiguous, so that it can be stored."""
-    match form:
-        case SoftPrompt(embeddings, placement):
-            return SoftPrompt(embeddings.detach().clone().contiguous(), placement)
-        case Prefix(key_values, layers):
-            return Prefix(key_values.detach().clone().contiguous(), layers)
-        case None:
-            return None

@@ -1,7 +1,8 @@
 """Prompt tuning: Lester, Al-Rfou and Constant (2021), "The Power of Scale for Parameter-Efficient Prompt Tuning".
 
 One matrix of input embeddings per task. The paper puts it before the text of a T5; on an encoder we put it after
-[CLS], because a head that pools the first token must find the real one.
+[CLS], because a head that pools the first token must find the real one. A task whose template has slots `{prompt}`
+gets it there.
 """
 
 from collections.abc import Sequence
@@ -9,14 +10,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
 
 from .backbone import Backbone
-from .errors import InvalidSetting
-from .forms import Form, SoftPrompt
-from .initializers import soft_from_words
+from .geometry import SoftGeometry
+from .initializers import Init, Initializer
+from .placement import placed
 from .prompt import PromptModule, Start
+from .reparameterization import Free
+from .separate import SeparatePrompts, Trained
 from .task import Task
+from .types import Placement
 
 
 @dataclass(frozen=True)
@@ -25,27 +28,22 @@ class PromptTuning:
 
     name: ClassVar[str] = "prompt-tuning"
     length: int = 16
+    placement: Placement = "after-first"
+    init: Init = "vocabulary"
+    init_text: str = ""
     learning_rate: float = 3e-2
     head_learning_rate: float = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
     ) -> PromptModule:
-        """K soft prompts, each from its own sample of words, or all from `start`."""
-        if start is None:
-            return _SoftPrompts([soft_from_words(backbone, self.length, generator) for _ in tasks])
-        if not isinstance(start, SoftPrompt):
-            raise InvalidSetting("prompt-tuning starts from a soft prompt; the given one is a prefix")
-        return _SoftPrompts([start.embeddings.clone() for _ in tasks])
+        """K soft prompts, each from its own words, or all from `start`."""
+        initializer = Initializer(self.length, self.init, self.init_text)
 
+        def prompt(task: Task) -> list[Trained]:
+            place = placed(backbone, task, self.placement, self.length)
+            geometries = [SoftGeometry(backbone.embedding_size, place)]
+            begun = initializer.begin(backbone, geometries, [task], generator, start)
+            return [(geometry, Free(rows)) for geometry, rows in begun]
 
-class _SoftPrompts(PromptModule):
-    def __init__(self, embeddings: Sequence[Tensor]) -> None:
-        super().__init__()
-        self.embeddings = nn.ParameterList(embeddings)
-
-    def forms(self) -> list[Form]:
-        return [SoftPrompt(embeddings) for embeddings in self.embeddings]
-
-    def parameters_per_task(self) -> int:
-        return self.embeddings[0].numel()
+        return SeparatePrompts([prompt(task) for task in tasks])

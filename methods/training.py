@@ -117,7 +117,8 @@ def _accumulate(
     progress.optimizer.zero_grad(set_to_none=False)
     sums: defaultdict[int, float] = defaultdict(float)
     for losses, tasks in learner.losses(rows[plan.rank :: plan.world]):
-        (losses.sum() / len(rows)).backward()
+        if losses.requires_grad:  # not of rows whose head learns nothing, where there is no prompt either
+            (losses.sum() / len(rows)).backward()
         for task in tasks.unique().tolist():
             sums[task] += losses.detach()[tasks == task].sum().item()
     counts = {task: sum(1 for owner, _ in rows if owner == task) for task in {owner for owner, _ in rows}}

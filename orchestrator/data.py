@@ -14,9 +14,16 @@ class Data:
     """Training examples of every task, and the share of judged rows that falls to this worker."""
 
     def __init__(
-        self, job: Job, backbone: methods.Backbone, tasks: Sequence[methods.Task], rank: int, world: int
+        self,
+        job: Job,
+        backbone: methods.Backbone,
+        tasks: Sequence[methods.Task],
+        rank: int,
+        world: int,
+        start: methods.Form = None,
     ) -> None:
         self._job, self._backbone, self._tasks = job, backbone, tasks
+        self._start = start  # a prompt that takes positions goes on taking them
         self._rank, self._world = rank, world
         self._judged: dict[tuple[int, Split], tuple[list[methods.Row], list[list[methods.Example]]]] = {}
         self.train = [self._examples(k) for k in range(len(tasks))]
@@ -26,14 +33,17 @@ class Data:
         name: Split = "validation" if split == "validation" else self._job.tasks[k].held_out
         if (k, name) not in self._judged:
             rows = list(self._rows(k, name))[self._rank :: self._world]
-            self._judged[k, name] = rows, [methods.encode(self._backbone, self._tasks[k], row) for row in rows]
+            self._judged[k, name] = rows, [self._encode(k, row) for row in rows]
         return self._judged[k, name]
 
     def _examples(self, k: int) -> list[methods.Example]:
         """All training examples of task k; windows of a long context without the answer teach nothing."""
         task = self._tasks[k]
-        windows = [one for row in self._rows(k, "train") for one in methods.encode(self._backbone, task, row)]
+        windows = [one for row in self._rows(k, "train") for one in self._encode(k, row)]
         return [window for window in windows if task.kind != "span-qa" or window.start >= 0]
+
+    def _encode(self, k: int, row: methods.Row) -> list[methods.Example]:
+        return methods.encode(self._backbone, self._tasks[k], row, self._start)
 
     def _rows(self, k: int, split: Split) -> Sequence[methods.Row]:
         one = self._job.tasks[k]

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 RESTARTS = 3  # worker failures that a run survives
 
 
-def fit(job: Job, attempt: int, start: bytes | None, settings: Settings, show: Show) -> dict[str, Any]:
+def fit(job: Job, attempt: int, start: Sequence[bytes], settings: Settings, show: Show) -> dict[str, Any]:
     """Run the workers and return what the first of them returned; no worker count means this very process.
+
+    `start` are the artifacts that the job names as its start, in that order.
 
     Raises:
         RunFailed: with the worker's reason and how to go on.
@@ -34,7 +36,7 @@ def fit(job: Job, attempt: int, start: bytes | None, settings: Settings, show: S
         return _fit(job, attempt, start, Path(job.events))
 
 
-def _fit(job: Job, attempt: int, start: bytes | None, file: Path) -> dict[str, Any]:
+def _fit(job: Job, attempt: int, start: Sequence[bytes], file: Path) -> dict[str, Any]:
     logging.getLogger("ray.train").setLevel(logging.CRITICAL)
     import torch
     from ray import train
@@ -45,7 +47,7 @@ def _fit(job: Job, attempt: int, start: bytes | None, file: Path) -> dict[str, A
 
     trainer = TorchTrainer(
         work,
-        train_loop_config={"job": job.model_dump_json(), "start": start},
+        train_loop_config={"job": job.model_dump_json(), "start": list(start)},
         scaling_config=train.ScalingConfig(num_workers=job.spec.workers, use_gpu=torch.cuda.is_available()),
         run_config=train.RunConfig(
             name=f"attempt-{attempt}",

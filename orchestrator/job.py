@@ -4,6 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
+import methods
+
+from .errors import InvalidSpec
 from .specs import RunSpec, Spec, Split, TaskSpec
 
 
@@ -20,6 +23,22 @@ class TaskJob(Spec):
         """The split that a version is judged by."""
         return "test" if "test" in self.digests else "validation"
 
+    def resolved(self) -> methods.Task:
+        """The task as methods know it.
+
+        Raises:
+            InvalidSpec: the verbalizer's labels are not those of the rows.
+            InvalidSetting: too few labels.
+        """
+        name, wording = self.task.name, self.task.text_prompt
+        if wording is None:
+            return methods.Task(name, self.task.kind, self.labels)
+        try:
+            words = wording.words(self.labels)
+        except ValueError as error:
+            raise InvalidSpec(f"task {name!r}: {error}") from error
+        return methods.Task(name, self.task.kind, self.labels, methods.TextPrompt(wording.templates, words))
+
 
 class Job(Spec):
     """Everything a worker needs, as JSON."""
@@ -31,7 +50,7 @@ class Job(Spec):
     events: str  # the events file, for a run without a cluster
     checkpoint_s: float
     resume_from: str | None = None
-    start: str | None = None  # the reference of the shared prompt to start from
+    start: str | None = None  # the versions to start from, pinned
     threads: int = Field(ge=1)
 
     def facts(self) -> dict[str, Any]:

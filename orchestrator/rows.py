@@ -1,17 +1,13 @@
 """One record of a file as the row a method trains on, or the reason why it is none."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from methods import Row
 
-from .formats import is_unicode
+from .columns import Fields, Rejected, label, offset, optional_text, present, tags, text, texts, words
 from .specs import TaskSpec
 
-Fields = Mapping[str, object]
-
-
-class Rejected(ValueError):
-    """Why a record is no row: names the column, never what it holds."""
+__all__ = ["Rejected", "to_row"]
 
 
 def to_row(task: TaskSpec, fields: Fields | str, labels: Collection[str] | None) -> Row:
@@ -27,44 +23,45 @@ def to_row(task: TaskSpec, fields: Fields | str, labels: Collection[str] | None)
                 pair=text(fields, task.column("text_pair")),
                 label=label(fields, task.column("label"), labels),
             )
+        case "tagging":
+            return tagged(task, fields, labels)
         case "span-qa":
             return span(task, fields)
+        case "multiple-choice":
+            return choice(task, fields)
+        case "generation":
+            return Row(
+                text(fields, task.column("text")),
+                pair=optional_text(fields, task.column("text_pair")),
+                target=text(fields, task.column("target")),
+            )
 
 
-def present(fields: Fields, column: str) -> object:
-    """The value of a column, which may not be missing or null."""
-    value = fields.get(column)
-    if value is None:
-        raise Rejected(f"missing field {column!r}")
-    return value
+def tagged(task: TaskSpec, fields: Fields, labels: Collection[str] | None) -> Row:
+    """Words and a tag for each."""
+    tokens = words(fields, task.column("tokens"))
+    given = tags(fields, task.column("tags"), labels)
+    if len(given) != len(tokens):
+        raise Rejected(f"field {task.column('tags')!r} has not one tag for each word of {task.column('tokens')!r}")
+    return Row(tokens=tokens, tags=given)
 
 
-def text(fields: Fields, column: str) -> str:
-    """A column of text with something in it."""
-    return _checked(present(fields, column), column)
+def choice(task: TaskSpec, fields: Fields) -> Row:
+    """A text and its choices; the label is the right choice itself, or its place counted from 0."""
+    read = text(fields, task.column("text"))
+    choices = texts(fields, task.column("choices"), "choices")
+    if len(set(choices)) < max(2, len(choices)):
+        raise Rejected(f"field {task.column('choices')!r} has not two choices or more, each once")
+    return Row(read, choices=choices, label=_chosen(fields, task.column("label"), choices))
 
 
-def _checked(value: object, column: str) -> str:
-    if not isinstance(value, str):
-        raise Rejected(f"field {column!r} is not text")
-    if not value.strip():
-        raise Rejected(f"empty text in field {column!r}")
-    if not is_unicode(value):
-        raise Rejected(f"field {column!r} is not Unicode text")
-    return value
-
-
-def label(fields: Fields, column: str, labels: Collection[str] | None) -> str:
-    """A label as text: integers and booleans are written as JSON writes them."""
+def _chosen(fields: Fields, column: str, choices: tuple[str, ...]) -> str:
     value = present(fields, column)
-    if isinstance(value, bool):
-        value = "true" if value else "false"
-    elif isinstance(value, int):
-        value = str(value)
-    value = _checked(value, column)
-    if labels is not None and value not in labels:
-        raise Rejected(f"unknown label in field {column!r}")
-    return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(choices):
+        return choices[value]
+    if isinstance(value, str) and value in choices:
+        return value
+    raise Rejected(f"field {column!r} is no choice and no index of one")
 
 
 def span(task: TaskSpec, fields: Fields) -> Row:
@@ -80,25 +77,18 @@ def span(task: TaskSpec, fields: Fields) -> Row:
 def accepted_answers(task: TaskSpec, fields: Fields) -> tuple[str, ...]:
     """The answer, then the other accepted ones; either column may stand alone."""
     single, several = task.column("answer"), task.column("answers")
-    others = fields.get(several)
-    if others is None:
+    if fields.get(several) is None:
         return (text(fields, single),)
-    if not isinstance(others, list) or not others:
-        raise Rejected(f"field {several!r} is not a list of answers")
-    accepted = [_checked(other, several) for other in others]
+    accepted = texts(fields, several, "answers")
     first = [text(fields, single)] if fields.get(single) is not None else []
     return tuple(dict.fromkeys([*first, *accepted]))
 
 
 def _start(task: TaskSpec, fields: Fields, context: str, answer: str) -> int:
     column = task.column("answer_start")
-    value = fields.get(column)
-    if value is None:
+    if fields.get(column) is None:
         return context.index(answer)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise Rejected(f"field {column!r} is not a character offset")
-    if not context.startswith(answer, value):
+    start = offset(fields[column], column)
+    if not context.startswith(answer, start):
         raise Rejected(f"answer not at {column!r} in the context")
-    return value
+    return start

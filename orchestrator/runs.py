@@ -1,16 +1,17 @@
-"""One run, from a spec to published versions: check the data, train on Ray Train, publish, report."""
+"""One run, from a spec to published versions: check the data, train on Ray Train, publish."""
 
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import methods
-from registry import Parent, Registry, RegistryError, Run
+from methods.slots import check_template
+from registry import Registry, RegistryError, Run
 
 from . import events
 from .access import opened
@@ -18,9 +19,11 @@ from .errors import InvalidSpec
 from .fitting import fit
 from .job import Job, TaskJob
 from .progress import Show, shown
+from .publishing import Edition, RunReport, publish
 from .settings import Settings
 from .sources import Source, read
-from .specs import RunReport, RunSpec, Split, TaskReport, TaskSpec
+from .specs import RunSpec, Split, TaskSpec, parse
+from .start import pinned, versions
 from .tasks import find
 from .tracking import Tracker
 
@@ -37,7 +40,7 @@ def resume(run_id: str, settings: Settings, show: Show) -> RunReport:
     """Go on with a run that was stopped, from its newest checkpoint; its data and settings are those it began with."""
     with opened(settings) as registry:
         run = registry.run(run_id)
-        job = Job.model_validate(run.config)
+        job = parse(Job, run.config, f"run {run_id!r}")
         for one in job.tasks:
             _check_unchanged(one)
         run = registry.resume_run(run_id)
@@ -51,7 +54,7 @@ def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> J
     methods.method(spec.method, spec.hyperparameters)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     tasks = tuple(_check(find(registry, name), show) for name in spec.tasks)
-    start = _start(registry, spec)
+    start = pinned(registry, spec.start) if spec.start is not None else None
     return Job(
         run_id=run_id,
         spec=spec,
@@ -76,13 +79,16 @@ def _check(task: TaskSpec, show: Show) -> TaskJob:
             show.say(f"{task.name}: {split} leaves out {bad.file}:{bad.line}: {bad.reason}")
         if not source.rows:
             raise InvalidSpec(f"the {split} file of task {task.name!r} has no usable row")
-    methods.Task(task.name, task.kind, first.labels)
-    return TaskJob(
+    job = TaskJob(
         task=task,
         labels=first.labels,
         digests={split: source.sha256 for split, source in found.items()},
         rows={split: len(source.rows) for split, source in found.items()},
     )
+    text_prompt = job.resolved().text_prompt
+    for template in text_prompt.templates if text_prompt else ():
+        check_template(template, task.kind)
+    return job
 
 
 def _check_unchanged(one: TaskJob) -> None:
@@ -94,20 +100,6 @@ def _check_unchanged(one: TaskJob) -> None:
             )
 
 
-def _start(registry: Registry, spec: RunSpec) -> str | None:
-    """The pinned reference of the shared prompt to start from; a bare name means its newest version."""
-    if spec.shared_from is None:
-        return None
-    kind, _, rest = spec.shared_from.partition(":")
-    if kind != "shared" or not rest:
-        raise InvalidSpec(f"--from {spec.shared_from!r} is not a shared prompt", hint="write shared:NAME")
-    name = f"shared/{rest}"
-    if "@" in rest or ":" in rest:
-        return registry.resolve(name).reference
-    ready = [version for version in registry.versions(name) if version.state == "READY"]
-    return ready[0].reference if ready else registry.resolve(name).reference
-
-
 def _carry_out(job: Job, run: Run, settings: Settings, registry: Registry, show: Show) -> RunReport:
     began = time.monotonic()
     folder = Path(job.events).parent
@@ -115,10 +107,11 @@ def _carry_out(job: Job, run: Run, settings: Settings, registry: Registry, show:
     tracker = Tracker(settings.tracking_uri, Path(job.events), job, run.mlflow_run_id, show.say)
     with _finished(registry, run, tracker, show):
         with tracker.following(), shown(show, Path(job.events)):
-            start = registry.fetch(registry.resolve(job.start)) if job.start else None
-            result = fit(job, run.attempt, start, settings, show)
+            origins = versions(registry, job.start) if job.start else []
+            result = fit(job, run.attempt, [registry.fetch(version) for version in origins], settings, show)
         show.say("publishing")
-        shared, rows = publish(job, run, result, settings, registry, tracker.run_id)
+        edition = Edition(job, run, origins, settings.actor, tracker.run_id)
+        shared, rows = publish(registry, edition, result["artifacts"])
     return RunReport(job.run_id, tracker.run_id, time.monotonic() - began, shared, rows)
 
 
@@ -140,44 +133,3 @@ def _finished(registry: Registry, run: Run, tracker: Tracker, show: Show) -> Ite
             finish("FAILED", getattr(error, "code", "unexpected"))
         raise
     finish("SUCCEEDED")
-
-
-def publish(
-    job: Job, run: Run, result: Mapping[str, Any], settings: Settings, registry: Registry, mlflow_run_id: str
-) -> tuple[str | None, tuple[TaskReport, ...]]:
-    """One version per task, after the shared prompt that they come from; a repeated call publishes nothing twice."""
-
-    def version(name: str, blob: bytes, parents: list[Parent]) -> Any:
-        card = methods.Artifact.from_bytes(blob).card.to_json() | {"mlflow_run_id": mlflow_run_id}
-        return registry.publish(
-            name,
-            blob,
-            card,
-            idempotency_key=f"{job.run_id}/{name}",
-            actor=settings.actor,
-            run_id=job.run_id,
-            attempt=run.attempt,
-            parents=parents,
-        )
-
-    origin = [Parent(registry.resolve(job.start).id, "init")] if job.start else []
-    artifacts = result["artifacts"]
-    shared = version(f"shared/{job.spec.name}", artifacts["shared"], origin) if artifacts["shared"] else None
-    parents = [Parent(shared.id, "shared")] if shared else origin
-    rows = []
-    for name, made in artifacts["tasks"].items():
-        published = version(name, made["blob"], parents)
-        metrics = published.card["metrics"]
-        rows.append(
-            TaskReport(
-                task=name,
-                reference=published.reference,
-                digest=published.digest,
-                metric=made["metric"],
-                value=metrics[made["metric"]],
-                control=metrics[f"control_{made['metric']}"],
-                parameters=made["parameters"],
-                bytes=made["bytes"],
-            )
-        )
-    return shared.reference if shared else None, tuple(rows)

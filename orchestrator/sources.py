@@ -16,7 +16,7 @@ from .errors import InvalidSource, InvalidSpec, SourceNotFound, SourceUnavailabl
 from .formats import records
 from .locations import public, suffix
 from .rows import Rejected, to_row
-from .specs import ROLES, Split, TaskSpec
+from .specs import LABELLED, ROLES, Split, TaskSpec
 
 __all__ = ["BadRow", "Source", "TaskSpec", "read"]
 
@@ -85,8 +85,14 @@ def _sorted_out(spec: TaskSpec, file: str, opened: BinaryIO, known: Sequence[str
             rows.append(to_row(spec, fields, accepted))
         except Rejected as rejected:
             bad.append(BadRow(public(file), line, str(rejected)))
-    seen = {row.label for row in rows if row.label is not None}
-    return Source(tuple(rows), tuple(bad), digest.hexdigest(), tuple(known or sorted(seen)))
+    return Source(tuple(rows), tuple(bad), digest.hexdigest(), tuple(known or _seen(spec, rows)))
+
+
+def _seen(spec: TaskSpec, rows: Sequence[Row]) -> list[str]:
+    """The labels that rows have; of kinds without labels of their own, none."""
+    if spec.kind not in LABELLED:
+        return []
+    return sorted({label for row in rows for label in (row.label, *row.tags) if label is not None})
 
 
 def _check_share(spec: TaskSpec, file: str, source: Source) -> None:

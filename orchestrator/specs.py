@@ -1,16 +1,16 @@
-"""What a task and a run are, as they cross the wire, and what a run reports."""
+"""What a task and a run are, as they cross the wire."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import InvalidSpec
 from .locations import copies_to_disk, suffix
+from .wording import Wording
 
-Kind = Literal["classification", "pair", "span-qa"]
+Kind = Literal["classification", "pair", "tagging", "span-qa", "multiple-choice", "generation"]
 Split = Literal["train", "validation", "test"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -18,8 +18,12 @@ FORMATS = ("jsonl", "ndjson", "csv", "parquet")
 ROLES: Mapping[Kind, tuple[str, ...]] = {
     "classification": ("text", "label"),
     "pair": ("text", "text_pair", "label"),
+    "tagging": ("tokens", "tags"),
     "span-qa": ("question", "context", "answer", "answer_start", "answers"),
+    "multiple-choice": ("text", "choices", "label"),
+    "generation": ("text", "text_pair", "target"),
 }
+LABELLED: tuple[Kind, ...] = ("classification", "pair", "tagging")  # kinds with labels of their own
 
 
 class Spec(BaseModel):
@@ -55,7 +59,7 @@ def word(name: str) -> str:
 
 
 class TaskSpec(Spec):
-    """A task: its kind, where its rows are, and which column plays which role."""
+    """A task: its kind, where its rows are, which column plays which role, and how it is worded."""
 
     name: str
     kind: Kind
@@ -65,6 +69,7 @@ class TaskSpec(Spec):
     fields: dict[str, str] = Field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
+    text_prompt: Wording | None = None
 
     _name_is_a_word = field_validator("name")(word)
 
@@ -84,10 +89,14 @@ class TaskSpec(Spec):
         if strangers := sorted(set(self.fields) - set(ROLES[self.kind])):
             known = ", ".join(ROLES[self.kind])
             raise ValueError(f"fields: unknown role {', '.join(strangers)}; {self.kind} has {known}")
-        if self.labels is not None and self.kind == "span-qa":
-            raise ValueError("labels: a span-qa task has none")
+        if self.labels is not None and self.kind not in LABELLED:
+            raise ValueError(f"labels: a {self.kind} task has none")
         if self.labels is not None and len(set(self.labels)) < max(2, len(self.labels)):
             raise ValueError("labels: at least two, each once")
+        if self.text_prompt is not None:
+            self.text_prompt.check(self.kind)
+            if self.labels is not None:
+                self.text_prompt.words(self.labels)
         return self
 
     def column(self, role: str) -> str:
@@ -106,7 +115,9 @@ class RunSpec(Spec):
     seed: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=0)
     backbone: str | None = None
-    shared_from: str | None = None
+    start: str | None = None  # what --from names
+    gradient_checkpointing: bool = False
+    cache_activations: bool = False
     name: str = "default"
 
     _name_is_a_word = field_validator("name")(word)
@@ -117,28 +128,3 @@ class RunSpec(Spec):
         if len(set(tasks)) < len(tasks):
             raise ValueError("each task once")
         return tasks
-
-
-@dataclass(frozen=True)
-class TaskReport:
-    """One task's published version beside its head-only control."""
-
-    task: str
-    reference: str
-    digest: str
-    metric: str
-    value: float
-    control: float
-    parameters: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What a finished run published."""
-
-    run_id: str
-    mlflow_run_id: str
-    seconds: float
-    shared: str | None
-    rows: tuple[TaskReport, ...]

@@ -96,7 +96,7 @@ def _action(registry: Registry, task: TaskSpec) -> Literal["added", "changed", "
         spec = registry.task(task.name).spec
     except NotFound:
         return "added"
-    return "unchanged" if dict(spec) == task.model_dump(mode="json") else "changed"
+    return "unchanged" if parse(TaskSpec, spec, f"task {task.name!r}") == task else "changed"
 
 
 def _check_files(task: TaskSpec) -> None:

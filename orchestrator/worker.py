@@ -13,16 +13,18 @@ from ray import train
 from torch import Tensor
 
 import methods
+from methods.activations import lowest_layer
 from methods.checkpoint import load_checkpoint, save_checkpoint
+from methods.stored import tensors
 
+from .clock import REPORT, SAVE, Clock
 from .data import Data
-from .errors import OrchestratorError, RunFailed
+from .errors import InvalidSpec, OrchestratorError, RunFailed
 from .job import Job
 from .reporting import Report
+from .start import ingredients
 
-REPORT_S = 1.0  # seconds between two reports of progress
 CONTROL = "head-only"
-REPORT, SAVE = 1, 2  # what the first worker may wish for after a step
 
 
 def work(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def work(config: Mapping[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(job.threads)
     context = train.get_context()
     try:
-        return Work(job, config.get("start"), context.get_world_rank(), context.get_world_size()).run()
+        return Work(job, config["start"], context.get_world_rank(), context.get_world_size()).run()
     except (methods.MethodError, OrchestratorError) as error:
         return {"failed": str(error), "hint": error.hint}
     except Exception as error:  # noqa: BLE001 - see Raises
@@ -48,14 +50,16 @@ def work(config: Mapping[str, Any]) -> dict[str, Any]:
 class Work:
     """One worker's share of a run."""
 
-    def __init__(self, job: Job, start: bytes | None, rank: int, world: int) -> None:
+    def __init__(self, job: Job, start: Sequence[bytes], rank: int, world: int) -> None:
         self.job, self.rank, self.world = job, rank, world
-        self.backbone = methods.Backbone.load(job.backbone, "cuda" if torch.cuda.is_available() else "cpu")
-        self.tasks = [methods.Task(one.task.name, one.task.kind, one.labels) for one in job.tasks]
-        self.start = methods.Artifact.from_bytes(start) if start else None
-        if self.start:
-            self.start.check_backbone(self.backbone.fingerprint)
-        self.data = Data(job, self.backbone, self.tasks, rank, world)
+        self.backbone = methods.Backbone.load(
+            job.backbone,
+            "cuda" if torch.cuda.is_available() else "cpu",
+            checkpointing=job.spec.gradient_checkpointing,
+        )
+        self.tasks = [one.resolved() for one in job.tasks]
+        self.start = self._mixed([methods.Artifact.from_bytes(blob) for blob in start])
+        self.data = Data(job, self.backbone, self.tasks, rank, world, self.start)
         self.report = Report(job, rank)
 
     def run(self) -> dict[str, Any]:
@@ -63,12 +67,12 @@ class Work:
         wanted = self.job.spec.method
         with self.report.resumed() as checkpoint:
             results = json.loads((checkpoint / "results.json").read_text()) if checkpoint else {}
+            learners = {phase: self._learner(phase) for phase in (CONTROL, wanted) if phase not in results}
             learner = None
-            for phase in dict.fromkeys([CONTROL, wanted]):
-                if phase in results:
-                    continue
-                learner = self._learner(phase)
-                self._train(phase, learner, checkpoint, results)
+            for phase in list(learners):
+                learner = learners.pop(phase)
+                if list(learner.parameters()):  # a control whose heads are words or free text has none
+                    self._train(phase, learner, checkpoint, results)
                 checkpoint = None
                 results[phase] = self._judge(learner, "held-out")
                 self.report.send([{"phase": phase, "at": time.time(), "held_out": results[phase]}])
@@ -79,8 +83,21 @@ class Work:
         if phase != self.job.spec.method:
             return methods.Learner.new(self.backbone, methods.method(phase, {}), self.tasks, self.job.spec.seed)
         method = methods.method(phase, self.job.spec.hyperparameters)
-        start = self.start.form if self.start else None
-        return methods.Learner.new(self.backbone, method, self.tasks, self.job.spec.seed, start)
+        learner = methods.Learner.new(self.backbone, method, self.tasks, self.job.spec.seed, self.start)
+        if self.job.spec.cache_activations:
+            lowest_layer(self.backbone, learner.prompts.forms())  # refused here, and not after the control's training
+        return learner
+
+    def _mixed(self, origins: Sequence[methods.Artifact]) -> methods.Form:
+        """The prompt to start from: that of the versions that the job names, by their shares."""
+        for origin in origins:
+            origin.check_backbone(self.backbone.fingerprint)
+            if origin.form is None:
+                raise InvalidSpec(f"{origin.card.name!r} has no prompt to start from, only a head")
+        if len(origins) < 2:
+            return origins[0].form if origins else None
+        weights = [one.weight for one in ingredients(self.job.start or "")]
+        return methods.mixed([origin.form for origin in origins], weights)
 
     def _train(self, phase: str, learner: methods.Learner, checkpoint: Path | None, results: dict[str, Any]) -> None:
         spec = self.job.spec
@@ -88,6 +105,8 @@ class Work:
         progress = methods.Progress(learner.optimizer(), wish=clock.wish)
         if checkpoint:
             load_checkpoint(checkpoint, learner, progress, self.job.facts())
+        if spec.cache_activations:
+            learner.remember(self.data.train)
         plan = methods.Plan(spec.epochs, spec.batch_size, spec.seed, self.rank, self.world)
         waiting: list[dict[str, Any]] = []
         for step in methods.train(learner, self.data.train, plan, progress, self._sum):
@@ -124,11 +143,11 @@ class Work:
             metrics |= {f"control_{key}": value for key, value in results[CONTROL][task.name].items()}
             form, head = learner.fold(k)
             artifact = methods.Artifact(self._card(k, metrics), form, head, learner.prompts.factors(k))
-            parameters = learner.prompts.parameters_per_task() + head.weight.numel() + head.bias.numel()
+            own = sum(tensor.numel() for tensor in tensors(head).values())
             folded["tasks"][task.name] = {
                 "blob": artifact.to_bytes(),
                 "metric": methods.main_metric(task),
-                "parameters": parameters,
+                "parameters": learner.prompts.parameters_per_task() + own,
                 "bytes": artifact.nbytes,
             }
         shared = methods.detached(learner.prompts.shared())
@@ -161,22 +180,6 @@ class Work:
         if self.world > 1:
             torch.distributed.all_reduce(values)
         return values
-
-
-class Clock:
-    """Tells the first worker when it is time to report and to save; the others learn it with the gradients."""
-
-    def __init__(self, checkpoint_s: float, rank: int) -> None:
-        self._every = {REPORT: REPORT_S, SAVE: checkpoint_s}
-        self._last = dict.fromkeys(self._every, time.monotonic())
-        self._rank = rank
-
-    def wish(self) -> int:
-        """REPORT and SAVE, added up, where they are due."""
-        now = time.monotonic()
-        due = [what for what, every in self._every.items() if self._rank == 0 and now - self._last[what] >= every]
-        self._last |= dict.fromkeys(due, now)
-        return sum(due)
 
 
 def _event(phase: str, step: methods.Step, tasks: Sequence[methods.Task]) -> dict[str, Any]:

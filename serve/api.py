@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from methods import Classified, Span
+from methods import Answer, Chosen, Classified, Generated, Span, Tagged
 
 from . import report
 from .config import ServeConfig
@@ -81,8 +81,18 @@ async def healthz(engine: Engine) -> JSONResponse:
 def _output(asked: str, answered: Answered) -> Output:
     version, epoch = answered.version, answered.epoch
     found = Output(prompt=asked, version=version.reference, digest=version.digest, epoch=epoch)
-    match answered.answer:
+    return found.model_copy(update=_said(answered.answer))
+
+
+def _said(answer: Answer) -> dict[str, object]:
+    match answer:
         case Classified(label, scores):
-            return found.model_copy(update={"label": label, "scores": scores})
+            return {"label": label, "scores": scores}
+        case Chosen(choice, index, scores):
+            return {"choice": choice, "index": index, "scores": list(scores)}
+        case Tagged(tags, scores):
+            return {"tags": list(tags), "scores": list(scores)}
         case Span(text, start, end, score):
-            return found.model_copy(update={"answer": text, "start": start, "end": end, "score": score})
+            return {"answer": text, "start": start, "end": end, "score": score}
+        case Generated(text):
+            return {"text": text}

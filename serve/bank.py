@@ -1,15 +1,15 @@
 """Artifacts in memory, by digest: loaded once, checked once, dropped when their bytes are needed."""
 
 import asyncio
-from dataclasses import replace
 from typing import TypeAlias
 
 from cachetools import LRUCache
 
-from methods import Artifact, Fingerprint, Task
+from methods import Artifact, Backbone, Task
 from registry import Registry
 
 from .errors import Invalid
+from .fit import check_fit
 
 BYTES = 1 << 30
 
@@ -19,7 +19,7 @@ Held: TypeAlias = tuple[Artifact, Task]
 class Bank:
     """The least recently asked-for artifacts leave first. Lives on one event loop; loading happens in threads."""
 
-    def __init__(self, registry: Registry, backbone: Fingerprint, max_bytes: int = BYTES) -> None:
+    def __init__(self, registry: Registry, backbone: Backbone, max_bytes: int = BYTES) -> None:
         self._registry, self._backbone = registry, backbone
         self._held: LRUCache[str, Held] = LRUCache(max_bytes, getsizeof=lambda held: held[0].nbytes)
         self._loading: dict[str, asyncio.Task[Held]] = {}
@@ -35,6 +35,7 @@ class Bank:
         Raises:
             RegistryError, MethodError: its bytes are missing or damaged, or it was trained on another backbone.
             Invalid: it has no task, so there is nothing that it could answer.
+            Integrity: its form or its head does not fit the backbone.
         """
         if (held := self._held.get(digest)) is not None:
             return held
@@ -46,11 +47,12 @@ class Bank:
 
     def _load(self, digest: str) -> Held:
         artifact = Artifact.from_bytes(self._registry.fetch_digest(digest))
-        artifact.check_backbone(self._backbone)
+        artifact.check_backbone(self._backbone.fingerprint)
         task = artifact.card.task
         if task is None or artifact.head is None:
             raise Invalid(f"{artifact.card.name!r} belongs to no task and answers nothing")
-        return replace(artifact, factors={}), task  # factors only say how the form was made
+        check_fit(artifact.form, artifact.head, task, self._backbone)
+        return artifact.to(self._backbone.device), task
 
     def _keep(self, digest: str, done: asyncio.Task[Held]) -> None:
         del self._loading[digest]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 import numpy as np
+import torch
 
 from methods import Answer, Artifact, Backbone, Example, MethodError, Output, Row, answer, encode, predict
 from registry import Registry, RegistryError, Version
@@ -16,14 +17,13 @@ from .bank import Bank
 from .batcher import Batcher
 from .config import ServeConfig
 from .errors import KINDS, Failed, Integrity, ServeError
-from .fields import row
+from .fields import first_row, row
 from .routing import Router
 from .schemas import Input
 from .snapshot import Follower, Served
 
 TOKEN_BUDGET = 2048  # padded tokens of one forward
 QUEUE_TOKENS = 131_072
-WARM = "warm"
 
 Value = TypeVar("Value")
 Item: TypeAlias = tuple[Artifact, Example]
@@ -53,7 +53,7 @@ class PromptEngine:
 
     def __init__(self, backbone: Backbone, registry: Registry) -> None:
         self.backbone = backbone
-        self.bank = Bank(registry, backbone.fingerprint)
+        self.bank = Bank(registry, backbone)
         self.batcher: Batcher[Item, Output] = Batcher(
             lambda items: predict(backbone, items),
             lambda item: item[1].length,
@@ -87,8 +87,7 @@ class PromptEngine:
     async def _bring(self, version: Version) -> Served:
         """Load a version and have it answer a row once, so that what cannot answer is never swapped in."""
         served = await self._load(version)
-        warm = Row(WARM, None if served.task.kind == "classification" else WARM)
-        await self._answers([Asked("a first row", served, warm)], self.batcher.rush)
+        await self._answers([Asked("a first row", served, first_row(served.task))], self.batcher.rush)
         return served
 
     async def _load(self, version: Version) -> Served:
@@ -100,11 +99,16 @@ class PromptEngine:
         items = [(one.served.artifact, e) for one, examples in zip(asked, encoded, strict=True) for e in examples]
         outputs = iter(await submit(items))
         found = [[next(outputs) for _ in examples] for examples in encoded]
-        return await self._in_text_thread(lambda: list(map(_merge, asked, encoded, found)))
+        return await self._in_text_thread(lambda: list(map(self._merge, asked, encoded, found)))
 
     def _encode(self, one: Asked) -> list[Example]:
         with _naming(one.where):
-            return encode(self.backbone, one.served.task, one.row)
+            return encode(self.backbone, one.served.task, one.row, one.served.artifact.form)
+
+    def _merge(self, one: Asked, examples: Sequence[Example], outputs: Sequence[Output | BaseException]) -> Answer:
+        with _naming(one.where):
+            numbers = [_checked(one.served.version, output) for output in outputs]
+            return answer(self.backbone, one.served.artifact, one.row, examples, numbers)
 
     async def _in_text_thread(self, work: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._text, work)
@@ -115,7 +119,8 @@ async def opened(config: ServeConfig) -> AsyncIterator[PromptEngine]:
     """An engine for the time of the block, its first snapshot loaded, checked and warmed."""
     registry = await asyncio.to_thread(Registry.open, config.database_url, config.store_url)
     with closing(registry):
-        engine = PromptEngine(await asyncio.to_thread(Backbone.load, config.backbone), registry)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        engine = PromptEngine(await asyncio.to_thread(Backbone.load, config.backbone, device), registry)
         try:
             await engine.follower.start()
             yield engine
@@ -123,20 +128,16 @@ async def opened(config: ServeConfig) -> AsyncIterator[PromptEngine]:
             await engine.close()
 
 
-def _merge(one: Asked, examples: Sequence[Example], outputs: Sequence[Output | BaseException]) -> Answer:
-    numbers: list[Output] = []
-    with _naming(one.where):
-        for output in outputs:
-            match output:
-                case ServeError():
-                    raise output
-                case BaseException():
-                    raise Failed(f"{one.served.version.reference} failed on it ({type(output).__name__})")
-                case _ if not np.isfinite(output).all():
-                    raise Integrity(f"{one.served.version.reference} answers with a number that is not finite")
-                case _:
-                    numbers.append(output)
-        return answer(one.served.artifact, one.row, examples, numbers)
+def _checked(version: Version, output: Output | BaseException) -> Output:
+    match output:
+        case ServeError():
+            raise output
+        case BaseException():
+            raise Failed(f"{version.reference} failed on it ({type(output).__name__})")
+        case _ if not np.isfinite(output).all():
+            raise Integrity(f"{version.reference} answers with a number that is not finite")
+        case _:
+            return output
 
 
 @contextmanager

@@ -47,7 +47,8 @@ def tasks(engine: PromptEngine) -> list[TaskInfo]:
             prompt=name,
             kind=task.kind,
             labels=list(task.labels),
-            fields=list(FIELDS[task.kind]),
+            fields=list(FIELDS[task.kind].needed),
+            optional=list(FIELDS[task.kind].optional),
             aliases=aliases[name],
         )
         for name, task in newest.items()

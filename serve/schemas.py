@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 LONGEST_TEXT = 65_536  # characters
 MOST_INPUTS = 256  # of one request
 MAX_BODY = 1 << 20  # bytes of one request
+MOST_WORDS = 4096  # of one row
+MOST_CHOICES = 64
 
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
 
@@ -25,6 +27,8 @@ class Input(Wire):
     text_pair: Text | None = None
     question: Text | None = None
     context: Text | None = None
+    tokens: tuple[Text, ...] | None = Field(default=None, min_length=1, max_length=MOST_WORDS)
+    choices: tuple[Text, ...] | None = Field(default=None, min_length=2, max_length=MOST_CHOICES)
 
 
 class PredictRequest(Wire):
@@ -39,14 +43,22 @@ class PredictRequest(Wire):
 
 
 class Output(Wire):
-    """One answer, and which version gave it: a label with all scores, or a span of the context."""
+    """One answer, and which version gave it.
+
+    A label with all scores; a choice, its index and the score of each; a tag for every word and its score; a span of
+    the context; or a generated text.
+    """
 
     prompt: str
     version: str
     digest: str
     epoch: int
     label: str | None = None
-    scores: dict[str, float] | None = None
+    choice: str | None = None
+    index: int | None = None
+    tags: list[str] | None = None
+    scores: dict[str, float] | list[float] | None = None
+    text: str | None = None
     answer: str | None = None
     start: int | None = None
     end: int | None = None
@@ -60,12 +72,13 @@ class PredictResponse(Wire):
 
 
 class TaskInfo(Wire):
-    """A prompt that is served, the fields its rows need, and which version each alias names."""
+    """A prompt that is served, the fields its rows need and may have, and which version each alias names."""
 
     prompt: str
     kind: str
     labels: list[str]
     fields: list[str]
+    optional: list[str]
     aliases: dict[str, str]
 
 

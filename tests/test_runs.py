@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mlflow import MlflowClient
 
-from methods import Artifact, Backbone, InvalidSetting
+from methods import Artifact, Backbone, InvalidSetting, Prefix
 from orchestrator import runs
 from orchestrator.access import opened
-from orchestrator.errors import InvalidSpec, TooManyBadRows
+from orchestrator.errors import InvalidSpec, RunFailed, TooManyBadRows
 from orchestrator.events import Event, Tail
+from orchestrator.publishing import RunReport
 from orchestrator.settings import Settings
-from orchestrator.specs import RunReport, RunSpec, TaskSpec
+from orchestrator.specs import RunSpec, TaskSpec
 from orchestrator.tasks import put
+from orchestrator.worker import Work
+from registry import Move
 from tests.shows import Heard
 
 CANARY = "xylofonquartett"
@@ -109,12 +113,80 @@ def test_the_same_run_twice_gives_the_same_bytes(settings: Settings) -> None:
 
 def test_a_run_can_start_from_a_shared_prompt(settings: Settings) -> None:
     train(settings, name="base")
-    report = train(settings, tasks=("mood",), shared_from="shared:base", name="next")
+    report = train(settings, tasks=("mood",), start="shared:base", name="next")
     with opened(settings) as registry:
         shared = registry.resolve("shared/next:1")
         assert [(parent.name, parent.role) for parent in shared.parents] == [("shared/base", "init")]
         card: Any = registry.resolve(report.rows[0].reference).card
         assert card["training"]["start"] == "shared/base:1"
+
+
+def test_a_run_can_start_from_a_mix_of_versions(settings: Settings) -> None:
+    still = {"length": 5, "learning_rate": 0.0}
+    for seed in (1, 2):
+        train(settings, tasks=("mood",), method="prefix-tuning", epochs=1, seed=seed)
+    with opened(settings) as registry:
+        registry.promote([Move("mood:2")], actor="me")
+    mix = {"method": "prefix-tuning", "epochs": 1, "hyperparameters": still}
+    (row,) = train(settings, tasks=("colour",), start="mood:1*3,mood*1", **mix).rows
+    with opened(settings) as registry:
+        version = registry.resolve(row.reference)
+        first, second, mixed = (
+            Artifact.from_bytes(registry.fetch(registry.resolve(name))).form
+            for name in ("mood:1", "mood:2", "colour:1")
+        )
+    assert [(parent.name, parent.number, parent.role) for parent in version.parents] == [
+        ("mood", 1, "init"),
+        ("mood", 2, "init"),
+    ]
+    card: Any = version.card
+    assert card["training"]["start"] == "mood:1*3,mood:2*1"
+    assert isinstance(first, Prefix)
+    assert isinstance(second, Prefix)
+    assert isinstance(mixed, Prefix)
+    assert not torch.allclose(first.key_values, second.key_values, atol=1e-2)
+    torch.testing.assert_close(mixed.key_values, 0.75 * first.key_values + 0.25 * second.key_values)
+
+
+def test_prompts_of_two_methods_do_not_mix(settings: Settings) -> None:
+    train(settings, tasks=("mood",), method="prefix-tuning", epochs=1)
+    train(settings, tasks=("colour",), method="prompt-tuning", epochs=1)
+    heard = Heard()
+    with pytest.raises(RunFailed, match="cannot be mixed") as caught:
+        runs.train(spec(tasks=("mood",), start="mood:1,colour:1"), settings, heard)
+    assert caught.value.hint
+    assert heard.events == []
+
+
+def test_cached_activations_and_checkpointing_change_no_result(settings: Settings) -> None:
+    upper = {"tasks": ("mood",), "method": "prefix-tuning", "hyperparameters": {"length": 3, "layers": "last:1"}}
+    plain, cached, recomputed = (
+        train(settings, **upper, **more).rows[0]
+        for more in ({}, {"cache_activations": True}, {"gradient_checkpointing": True})
+    )
+    with opened(settings) as registry:
+        forms = [
+            Artifact.from_bytes(registry.fetch(registry.resolve(row.reference))).form
+            for row in (plain, cached, recomputed)
+        ]
+    tensors = [form.key_values for form in forms if isinstance(form, Prefix)]
+    torch.testing.assert_close(tensors[1], tensors[0], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(tensors[2], tensors[0], atol=1e-4, rtol=1e-3)
+
+
+def test_a_worker_recomputes_activations_where_the_run_says_so(settings: Settings) -> None:
+    with opened(settings) as registry:
+        for wanted in (False, True):
+            job = runs.plan(spec(gradient_checkpointing=wanted), settings, registry, Heard())
+            layers = Work(job, [], rank=0, world=1).backbone.model.modules()
+            assert any(layer.training for layer in layers) == wanted  # only layers that recompute think they train
+
+
+def test_a_prompt_that_changes_the_first_layer_leaves_nothing_to_cache(settings: Settings) -> None:
+    heard = Heard()
+    with pytest.raises(RunFailed, match="there is nothing to cache"):
+        runs.train(spec(cache_activations=True), settings, heard)
+    assert heard.events == []
 
 
 def test_every_step_reaches_mlflow_and_nothing_else_does(settings: Settings) -> None:
@@ -202,8 +274,8 @@ def test_what_is_wrong_is_said_before_anything_starts(settings: Settings, tmp_pa
         train(settings, hyperparameters={"lenght": 3})
     with pytest.raises(ValueError, match="a name is 1 to 63"):
         train(settings, name="No Such Name")
-    with pytest.raises(InvalidSpec, match="is not a shared prompt"):
-        train(settings, shared_from="mood:1")
+    with pytest.raises(InvalidSpec, match="names no versions"):
+        train(settings, start="mood:1*much")
     write(tmp_path / "mood-test.jsonl", [{"text": CANARY, "label": "strange"}] * 5)
     with pytest.raises(TooManyBadRows, match=r"mood-test.jsonl:1") as caught:
         train(settings)
@@ -216,7 +288,7 @@ def test_a_failed_run_publishes_nothing_and_says_why(settings: Settings) -> None
     heard = Heard()
     train(settings, name="wide")
     with pytest.raises(Exception, match="the given shared prompt is a prefix") as caught:
-        runs.train(spec(shared_from="shared:wide", hyperparameters={"form": "soft-prompt"}), settings, heard)
+        runs.train(spec(start="shared:wide", hyperparameters={"form": "soft-prompt"}), settings, heard)
     assert "add --set form=prefix" in getattr(caught.value, "hint", "")
     with opened(settings) as registry:
         assert registry.runs()[0].status == "FAILED"

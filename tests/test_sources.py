@@ -2,15 +2,17 @@ import hashlib
 import json
 import pickle
 from pathlib import Path
+from typing import get_args
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import methods
 from orchestrator import errors
 from orchestrator.sources import Source, TaskSpec, read
-from orchestrator.specs import parse
+from orchestrator.specs import LABELLED, ROLES, Kind, parse
 
 CANARY = "a sentence nobody may repeat"
 QA = {"question": "Who came?", "context": "Ada came. Then Ben came.", "answer": "Ben"}
@@ -87,6 +89,124 @@ def test_a_bad_question_is_named(tmp_path: Path, record: dict[str, object], reas
     source = read(spec(jsonl(tmp_path / "a.jsonl", QA, record), "span-qa"), "train")
     assert len(source.rows) == 1
     assert reasons(source) == [(2, reason)]
+
+
+WORDS = {"tokens": ["Ada", "came"], "tags": ["B-PER", "O"]}
+
+
+def test_words_and_tags_are_lists_or_split_at_spaces(tmp_path: Path) -> None:
+    file = jsonl(
+        tmp_path / "a.jsonl",
+        WORDS,
+        {"tokens": " Ben  went home ", "tags": "B-PER O O"},
+        {"tokens": ["New York", "", "grew"], "tags": [1, 0, 0]},
+    )
+    source = read(spec(file, "tagging"), "train")
+    assert [(row.tokens, row.tags) for row in source.rows] == [
+        (("Ada", "came"), ("B-PER", "O")),
+        (("Ben", "went", "home"), ("B-PER", "O", "O")),
+        (("New York", "", "grew"), ("1", "0", "0")),
+    ]
+    assert source.labels == ("0", "1", "B-PER", "O")
+    assert source.bad == ()
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"tokens": ["Ada"]}, "missing field 'tags'"),
+        ({"tags": ["O"]}, "missing field 'tokens'"),
+        (WORDS | {"tokens": 5}, "field 'tokens' is not a list of words"),
+        (WORDS | {"tokens": ["Ada", 5]}, "field 'tokens' is not a list of words"),
+        (WORDS | {"tokens": []}, "empty text in field 'tokens'"),
+        (WORDS | {"tokens": ["", " "]}, "empty text in field 'tokens'"),
+        (WORDS | {"tokens": ["Ada", "\ud800"]}, "field 'tokens' is not Unicode text"),
+        (WORDS | {"tags": ["O"]}, "field 'tags' has not one tag for each word of 'tokens'"),
+        (WORDS | {"tags": ["O", None]}, "field 'tags' is not text"),
+        (WORDS | {"tags": ["O", "B-LOC"]}, "unknown label in field 'tags'"),
+    ],
+)
+def test_a_bad_row_of_words_is_named(tmp_path: Path, record: dict[str, object], reason: str) -> None:
+    file = jsonl(tmp_path / "a.jsonl", WORDS, record)
+    source = read(spec(file, "tagging"), "validation", ["B-PER", "O"])
+    assert [row.tokens for row in source.rows] == [("Ada", "came")]
+    assert reasons(source) == [(2, reason)]
+
+
+CHOICE = {"text": "The capital of France", "choices": ["Lyon", "Paris"], "label": "Paris"}
+
+
+def test_the_right_choice_is_named_or_counted_from_0(tmp_path: Path) -> None:
+    numbers = {"choices": ["1", "2", "0"], "label": "2"}
+    file = jsonl(tmp_path / "a.jsonl", CHOICE, CHOICE | {"label": 0}, CHOICE | numbers, CHOICE | numbers | {"label": 2})
+    source = read(spec(file, "multiple-choice"), "train")
+    assert [row.label for row in source.rows] == ["Paris", "Lyon", "2", "0"]
+    assert source.rows[0].choices == ("Lyon", "Paris")
+    assert source.labels == ()
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (CHOICE | {"choices": "Lyon Paris"}, "field 'choices' is not a list of choices"),
+        (CHOICE | {"choices": []}, "field 'choices' is not a list of choices"),
+        (CHOICE | {"choices": ["Paris"]}, "field 'choices' has not two choices or more, each once"),
+        (CHOICE | {"choices": ["Paris", "Paris"]}, "field 'choices' has not two choices or more, each once"),
+        (CHOICE | {"choices": ["Paris", " "]}, "empty text in field 'choices'"),
+        (CHOICE | {"choices": ["Paris", 5]}, "field 'choices' is not text"),
+        (CHOICE | {"label": "Nice"}, "field 'label' is no choice and no index of one"),
+        (CHOICE | {"label": 2}, "field 'label' is no choice and no index of one"),
+        (CHOICE | {"label": -1}, "field 'label' is no choice and no index of one"),
+        (CHOICE | {"label": True}, "field 'label' is no choice and no index of one"),
+        (CHOICE | {"text": ""}, "empty text in field 'text'"),
+        ({"text": "a", "choices": ["b", "c"]}, "missing field 'label'"),
+    ],
+)
+def test_a_bad_choice_is_named(tmp_path: Path, record: dict[str, object], reason: str) -> None:
+    source = read(spec(jsonl(tmp_path / "a.jsonl", CHOICE, record), "multiple-choice"), "train")
+    assert len(source.rows) == 1
+    assert reasons(source) == [(2, reason)]
+
+
+def test_a_row_to_generate_from_may_have_a_second_text(tmp_path: Path) -> None:
+    plain = {"text": "Shorten this.", "target": "This."}
+    file = jsonl(
+        tmp_path / "a.jsonl",
+        plain,
+        plain | {"text_pair": "A long one."},
+        plain | {"text_pair": ""},
+        plain | {"text_pair": 5},
+        plain | {"target": " "},
+        {"text": "Shorten this."},
+    )
+    source = read(spec(file, "generation"), "train")
+    assert [(row.text, row.pair, row.target) for row in source.rows] == [
+        ("Shorten this.", None, "This."),
+        ("Shorten this.", "A long one.", "This."),
+        ("Shorten this.", None, "This."),
+    ]
+    assert reasons(source) == [
+        (4, "field 'text_pair' is not text"),
+        (5, "empty text in field 'target'"),
+        (6, "missing field 'target'"),
+    ]
+    assert source.labels == ()
+
+
+def test_lists_come_out_of_parquet_and_of_csv_only_by_their_spaces(tmp_path: Path) -> None:
+    table = pa.table({"words": [["New York", "grew"]], "tags": [["B-LOC", "O"]]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text("words,tags\nAda came,B-PER O\n")
+    fields = {"tokens": "words"}
+    (row,) = read(spec(tmp_path / "a.parquet", "tagging", fields=fields), "train").rows
+    assert (row.tokens, row.tags) == (("New York", "grew"), ("B-LOC", "O"))
+    (row,) = read(spec(tmp_path / "a.csv", "tagging", fields=fields), "train").rows
+    assert (row.tokens, row.tags) == (("Ada", "came"), ("B-PER", "O"))
+
+
+def test_the_kinds_are_those_that_methods_knows() -> None:
+    assert (get_args(Kind), LABELLED) == (methods.KINDS, methods.LABELLED)
+    assert set(ROLES) == set(methods.KINDS)
 
 
 def test_an_answer_is_found_in_its_context(tmp_path: Path) -> None:
@@ -201,6 +321,19 @@ def test_a_url_with_a_password_is_named_without_it() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+WORDED = {"template": "{text} It was {mask}.", "verbalizer": {"x": ["good", "great"], "y": ["bad"]}}
+
+
+def test_a_wording_keeps_its_templates_and_orders_its_words_by_the_labels() -> None:
+    wording = spec("a.csv", text_prompt=WORDED, labels=("y", "x")).text_prompt
+    assert wording is not None
+    assert wording.templates == ("{text} It was {mask}.",)
+    assert wording.words(("y", "x")) == (("bad",), ("good", "great"))
+    several = spec("a.csv", "generation", text_prompt={"templates": ["{text}:", "Say {text}"]}).text_prompt
+    assert several is not None
+    assert (several.templates, several.words(())) == (("{text}:", "Say {text}"), ())
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -211,7 +344,25 @@ def test_a_url_with_a_password_is_named_without_it() -> None:
         ({"fields": {"body": "text"}}, "unknown role body"),
         ({"labels": ["one"]}, "at least two"),
         ({"labels": ["a", "a"]}, "each once"),
-        ({"kind": "span-qa", "labels": ["a", "b"]}, "a span-qa task has none"),
+        ({"kind": "span-qa", "labels": ["a", "b"]}, "labels: a span-qa task has none"),
+        ({"kind": "multiple-choice", "labels": ["a", "b"]}, "labels: a multiple-choice task has none"),
+        ({"kind": "tagging", "labels": ["O"]}, "at least two"),
+        ({"text_prompt": {}}, "text_prompt.templates: Field required"),
+        ({"text_prompt": {"templates": []}}, "text_prompt.templates: Tuple should have at least 1"),
+        ({"text_prompt": {"template": "{text}", "templates": ["{text}"]}}, "template or templates, not both"),
+        ({"text_prompt": {"template": 5}}, "text_prompt.templates.0: Input should be a valid string"),
+        ({"text_prompt": WORDED | {"colour": "red"}}, "text_prompt.colour: Extra inputs"),
+        ({"text_prompt": WORDED | {"verbalizer": {"x": []}}}, "each label needs a word"),
+        ({"text_prompt": WORDED | {"verbalizer": {"x": [" "]}}}, "no word is empty"),
+        ({"text_prompt": WORDED, "kind": "tagging"}, "text_prompt: a tagging task has none"),
+        ({"text_prompt": WORDED, "kind": "generation"}, "text_prompt: a generation task has no verbalizer"),
+        ({"text_prompt": WORDED, "labels": ["x", "y", "z"]}, "has no words for 1 of 3 labels"),
+        ({"text_prompt": WORDED, "labels": ["x", "z"]}, "has no words for 1 of 2 labels"),
+        (
+            {"text_prompt": {"template": "{text}", "verbalizer": {"x": ["a"], "y": ["b"], "z": ["c"]}}}
+            | {"labels": ["x", "y"]},
+            "has words for 'z', which is no label",
+        ),
         ({"max_bad_fraction": 2}, "max_bad_fraction"),
         ({"colour": "red"}, "colour: Extra inputs"),
     ],

@@ -6,6 +6,7 @@ from .lazy import Lazy, Root
 
 COMMANDS = (
     Lazy("train", "Train prompts for one or more tasks and publish them."),
+    Lazy("compare", "Train methods beside each other and say what each is worth."),
     Lazy("promote", "Point an alias at a version; several move all or none."),
     Lazy("rollback", "Point an alias back at the version before."),
     Lazy("query", "Ask a running server for predictions."),

@@ -3,8 +3,11 @@
 import click
 
 from . import complete
+from .evaluate import evaluate
+from .exchange import export_prompt, import_prompt
 from .options import output_option
 from .output import Listing, plain, show, show_one
+from .text_prompt import create, render
 
 
 @click.group()
@@ -14,6 +17,10 @@ def prompt() -> None:
     A reference names one version: NAME (its production version), NAME@ALIAS, NAME:NUMBER, or
     NAME@sha256:DIGITS with at least 8 digits. Shared prompts are named shared/NAME.
     """
+
+
+for command in (create, render, evaluate, import_prompt, export_prompt):
+    prompt.add_command(command)
 
 
 @prompt.command("list")

@@ -29,31 +29,39 @@ class Client(Protocol):
 @click.command()
 @click.argument("reference", metavar="REF|-", shell_complete=complete.references)
 @click.argument("text", required=False, metavar="[TEXT|-]")
-@click.option("--text-pair", help="The second text of a pair task.")
+@click.option("--text-pair", help="The second text of a pair or generation task.")
 @click.option("--question", help="The question of a span-qa task.")
 @click.option("--context", help="Where its answer stands.")
+@click.option("--tokens", metavar="WORDS", help="The words of a tagging task, with spaces between them.")
+@click.option("--choice", "choices", multiple=True, help="A choice of a multiple-choice task; repeat it for each.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), is_eager=True, callback=remember,
               help="How to print the answer.  [default: table on a terminal, else json]")  # fmt: skip
 @click.pass_context
-def query(ctx: click.Context, reference: str, text: str | None, output: str | None, **values: str | None) -> None:
+def query(ctx: click.Context, reference: str, text: str | None, output: str | None, **values: Any) -> None:
     """Ask a running server for predictions.
 
     With - instead of TEXT, reads rows as JSON lines and writes one JSON line for each, in their order. A row
-    has text, text_pair, question, context as its task needs, and its own prompt where REF is -. A row that
-    fails gives a line with its error; the exit code is then that of the first. PROMPTCTL_SERVER names the
-    server.
+    has text, text_pair, question, context, tokens, choices as its task needs, the last two as lists, and its
+    own prompt where REF is -. A row that fails gives a line with its error; the exit code is then that of the
+    first. PROMPTCTL_SERVER names the server.
 
     \b
     promptctl query sentiment "I liked it"
     promptctl query qa --question "Who came?" --context "Ada came in May."
+    promptctl query names --tokens "Ada came in May"
+    promptctl query capital "The capital of France" --choice Lyon --choice Paris
     promptctl query sentiment - < reviews.jsonl > answers.jsonl
     promptctl query - < mixed.jsonl
     """
     row = {"prompt": None if reference == "-" else reference, "text": text, **values}
-    given = {key: value for key, value in row.items() if value is not None}
+    given = {key: value for key, value in row.items() if value not in (None, ())}
+    if "tokens" in given:
+        given["tokens"] = given["tokens"].split()
     streaming = "-" in (reference, text)
-    if not streaming and not given.keys() & {"text", "question"}:
-        raise click.UsageError("nothing to ask: give TEXT, or --question and --context, or - to read rows", ctx)
+    if not streaming and not given.keys() & {"text", "question", "tokens"}:
+        raise click.UsageError(
+            "nothing to ask: give TEXT, or --question and --context, or --tokens, or - to read rows", ctx
+        )
     from serve.client import Client as Http
 
     from ..settings import Settings
@@ -63,7 +71,7 @@ def query(ctx: click.Context, reference: str, text: str | None, output: str | No
         given.pop("text", None)
         ctx.exit(answer_stream(client, sys.stdin.buffer, given))
     (answer,) = client.predict([given])
-    _show(answer, output or ("table" if sys.stdout.isatty() else "json"))
+    _show(given, answer, output or ("table" if sys.stdout.isatty() else "json"))
 
 
 def answer_stream(client: Client, lines: Iterable[bytes], defaults: Row) -> int:
@@ -116,11 +124,25 @@ def _answered(client: Client, rows: list[dict[str, Any]]) -> list[dict[str, Any]
     return _answered(client, rows[:half]) + _answered(client, rows[half:])
 
 
-def _show(answer: Row, output: str) -> None:
+def _show(row: Row, answer: Row, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(answer, ensure_ascii=False))
         return
-    said = "label" if "label" in answer else "answer"
-    score = answer["scores"][answer["label"]] if said == "label" else answer["score"]
-    record = {said: answer[said], "score": score, "version": answer["version"]}
-    show(Listing("predictions", [record], tuple(record)), "table")
+    records = [record | {"version": answer["version"]} for record in _said(row, answer)]
+    show(Listing("predictions", records, tuple(records[0])), "table")
+
+
+def _said(row: Row, answer: Row) -> list[dict[str, object]]:
+    """What was answered and how surely; of tags, one record for each word."""
+    match answer:
+        case {"tags": tags, "scores": scores}:
+            several = zip(row["tokens"], tags, scores, strict=True)
+            return [{"word": word, "tag": tag, "score": score} for word, tag, score in several]
+        case {"label": label, "scores": scores}:
+            return [{"label": label, "score": scores[label]}]
+        case {"choice": choice, "index": index, "scores": scores}:
+            return [{"choice": choice, "score": scores[index]}]
+        case {"answer": said, "score": score}:
+            return [{"answer": said, "score": score}]
+        case _:
+            return [{"text": answer["text"]}]

@@ -9,7 +9,7 @@ from . import complete
 from .options import dry_run_option, output_option, say_dry_run
 from .output import Listing, show, show_one
 
-KINDS = ("classification", "pair", "span-qa")
+KINDS = ("classification", "pair", "tagging", "span-qa", "multiple-choice", "generation")
 
 
 @click.group()
@@ -23,7 +23,10 @@ def task() -> None:
     \b
     classification   columns text, label
     pair             columns text, text_pair, label
+    tagging          columns tokens, tags: lists of words, or texts split at their spaces
     span-qa          columns question, context, answer, and answer_start or answers
+    multiple-choice  columns text, choices, and label: the right choice, or its index from 0
+    generation       columns text, target, and text_pair where there is one
     """
 
 
@@ -75,6 +78,14 @@ def apply(file: Path, dry_run: bool, output: str) -> None:
     train = "reviews/train.jsonl"
     validation = "reviews/validation.jsonl"
     fields = { text = "review", label = "stars" }
+
+    A template words a task: it has slots {text}, {pair}, {mask} and {prompt:3}, and a verbalizer has words
+    for each label. Several `templates = [...]` vote.
+
+    \b
+    [tasks.reviews.text_prompt]
+    template = "{text} It was {mask}."
+    verbalizer = { positive = ["great", "good"], negative = ["bad"] }
 
     \b
     promptctl task apply tasks.toml --dry-run

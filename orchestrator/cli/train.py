@@ -14,12 +14,14 @@ from .output import Listing, plain, show, show_one
 
 if TYPE_CHECKING:
     from ..progress import Show
+    from ..publishing import RunReport
     from ..settings import Settings
-    from ..specs import RunReport, RunSpec
+    from ..specs import RunSpec
 
-METHODS = ("mpt", "prompt-tuning", "prefix-tuning")  # the names in methods.METHODS, without importing torch
+# The names in methods.METHODS besides the control, without importing torch.
+METHODS = ("mpt", "p-tuning", "p-tuning-v2", "prefix-tuning", "prompt-tuning")
 COLUMNS = ("task", "version", "metric", "prompt", "head_only", "parameters", "bytes")
-SPEC = {"from": "shared_from", "set": "hyperparameters"}  # options that a RunSpec calls otherwise
+SPEC = {"from": "start", "set": "hyperparameters"}  # options that a RunSpec calls otherwise
 
 
 @click.command()
@@ -31,7 +33,10 @@ SPEC = {"from": "shared_from", "set": "hyperparameters"}  # options that a RunSp
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides order and start.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Ray workers; 0 trains in this process.")
 @click.option("--backbone", metavar="NAME|FOLDER", help="The frozen model; else PROMPTCTL_BACKBONE's.")
-@click.option("--from", metavar="shared:NAME", help="Start from a shared prompt instead of from words.")
+@click.option("--from", metavar="REF[*WEIGHT],...", shell_complete=complete.references,
+              help="Start from a version instead of from words, or from a mix of several.")  # fmt: skip
+@click.option("--gradient-checkpointing", is_flag=True, help="Compute activations twice instead of keeping them.")
+@click.option("--cache-activations", is_flag=True, help="Compute what no prompt changes once, and keep it in memory.")
 @click.option("--name", default="default", show_default=True, help="Publish the shared prompt as shared/NAME.")
 @click.option("--resume", metavar="RUN", shell_complete=complete.runs, help="Go on with a run that was stopped.")
 @dry_run_option
@@ -44,10 +49,14 @@ def train(ctx: click.Context, resume: str | None, dry_run: bool, output: str, **
     prompt beside its control, the same head trained without a prompt. A run that is stopped goes on with
     --resume and ends with the same bytes.
 
+    --from takes references, and shared:NAME for the newest version of a shared prompt. Weights are shares of
+    their sum; without any, all versions count the same.
+
     \b
     promptctl train --tasks qa,sentiment
     promptctl train --tasks sentiment --method prefix-tuning --set length=8 --epochs 5
     promptctl train --tasks reviews --from shared:default --dry-run
+    promptctl train --tasks reviews --from sentiment:3*0.7,qa*0.3 --method prefix-tuning
     promptctl train --resume RUN
     """
     if resume is not None:
@@ -77,13 +86,13 @@ def _spec(values: dict[str, Any]) -> "RunSpec":
 
     named = {SPEC.get(key, key): value for key, value in values.items() if value is not None}
     named["tasks"] = [name for names in values["tasks"] for name in names.split(",") if name]
-    named["hyperparameters"] = dict(_hyperparameter(pair) for pair in values["set"])
+    named["hyperparameters"] = dict(hyperparameter(pair) for pair in values["set"])
     if not named["tasks"]:
         raise click.UsageError("nothing to learn: give --tasks NAME,... or --resume RUN")
     return parse(RunSpec, named, "run")
 
 
-def _hyperparameter(pair: str) -> tuple[str, object]:
+def hyperparameter(pair: str) -> tuple[str, object]:
     """KEY=VALUE, where a value is a number, true, false, or else text."""
     key, equals, value = pair.partition("=")
     if not (key and equals and value):

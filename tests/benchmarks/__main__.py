@@ -13,7 +13,10 @@ def main(only: str = "") -> None:
     if not chosen:
         sys.exit(f"no benchmark {only!r}; there are {', '.join(names)}")
     for name in chosen:
-        sys.stdout.write(json.dumps(importlib.import_module(f"tests.benchmarks.{name}").measure()) + "\n")
+        measured = importlib.import_module(f"tests.benchmarks.{name}").measure()
+        for line in measured if isinstance(measured, list) else [measured]:
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
 
 
 main(*sys.argv[1:2])

@@ -31,9 +31,10 @@ EVERY = dict(commands(cli))
 
 def test_each_command_is_there() -> None:
     assert {" ".join(path) for path in EVERY} == {
-        *("train", "promote", "rollback", "query", "serve", "completion"),
+        *("train", "compare", "promote", "rollback", "query", "serve", "completion"),
         *("task", "task add", "task apply", "task list", "task show"),
-        *("prompt", "prompt list", "prompt show", "prompt log"),
+        *("prompt", "prompt list", "prompt show", "prompt log", "prompt import", "prompt export"),
+        *("prompt create", "prompt render", "prompt evaluate"),
         *("run", "run list", "run show"),
         *("db", "db upgrade", "db current", "db check"),
         *("config", "config list"),

@@ -23,15 +23,23 @@ class Server:
         self.sizes.append(len(rows))
         if any(row["prompt"] == "gone" for row in rows):
             return 404, {"error": {"code": "not_found", "message": "unknown prompt 'gone'", "hint": "look"}}
-        if any(not row.get("text") and not row.get("question") for row in rows):
+        if not all(row.keys() & {"question", "tokens"} or row.get("text") for row in rows):
             return 422, {"error": {"code": "invalid", "message": "a row without text", "hint": ""}}
         return 200, {"outputs": [self.output(row) for row in rows]}
 
     def output(self, row: Row) -> Row:
-        """One output, its label the text in capitals."""
+        """One output, its label the text in capitals; the last word and the last choice are the right ones."""
         about = {"prompt": row["prompt"], "version": f"{row['prompt']}:7", "digest": "sha256:ab", "epoch": 12}
         if "question" in row:
             return about | {"answer": row["context"][:3], "start": 0, "end": 3, "score": 0.9}
+        if "tokens" in row:
+            *others, _ = row["tokens"]
+            return about | {"tags": ["O"] * len(others) + ["B"], "scores": [0.5] * len(others) + [0.75]}
+        if "choices" in row:
+            *others, last = row["choices"]
+            return about | {"choice": last, "index": len(others), "scores": [0.1] * len(others) + [0.9]}
+        if row["prompt"] == "story":
+            return about | {"text": row["text"] + row.get("text_pair", "") + " ..."}
         label = row["text"].upper() + row.get("text_pair", "")
         return about | {"label": label, "scores": {label: 0.75, "other": 0.25}}
 
@@ -87,6 +95,16 @@ def test_a_person_gets_what_was_said_how_surely_and_by_which_version(run: Run, s
     assert run(*question).stdout == "Ada\t0.9\tqa:7\n"
 
 
+def test_words_choices_and_texts_are_asked_and_shown(run: Run, server: Server) -> None:
+    tagged = run("query", "names", "--tokens", " We saw  Ada ", "-o", "table")
+    assert tagged.stdout == "We\tO\t0.5\tnames:7\nsaw\tO\t0.5\tnames:7\nAda\tB\t0.75\tnames:7\n"
+    quiz = ("query", "quiz", "The capital is", "--choice", "Lyon", "--choice", "Paris")
+    assert run(*quiz, "-o", "table").stdout == "Paris\t0.9\tquiz:7\n"
+    assert json.loads(run(*quiz).stdout)["index"] == 1
+    story = run("query", "story", "Once", "--text-pair", " upon", "-o", "table")
+    assert story.stdout == "Once upon ...\tstory:7\n"
+
+
 def test_a_stream_is_answered_in_its_order_in_batches_of_64(run: Run, server: Server) -> None:
     result = run("query", "sentiment", "-", stdin=lines(*({"text": f"t{n}"} for n in range(150))))
     assert result.exit_code == 0
@@ -95,11 +113,16 @@ def test_a_stream_is_answered_in_its_order_in_batches_of_64(run: Run, server: Se
 
 
 def test_each_row_of_a_stream_may_name_its_own_prompt(run: Run, server: Server) -> None:
-    rows = lines({"prompt": "a", "text": "x"}, {"prompt": "b", "question": "?", "context": "yes"})
+    rows = lines(
+        {"prompt": "a", "text": "x"},
+        {"prompt": "b", "question": "?", "context": "yes"},
+        {"prompt": "c", "tokens": ["Ada", "Lee"]},
+        {"prompt": "d", "text": "?", "choices": ["no", "yes"]},
+    )
     answers = [json.loads(line) for line in run("query", "-", stdin=rows).stdout.splitlines()]
-    assert [(answer["prompt"], answer.get("label"), answer.get("answer")) for answer in answers] == [
-        ("a", "X", None),
-        ("b", None, "yes"),
+    assert [answer["prompt"] for answer in answers] == ["a", "b", "c", "d"]
+    assert [answers[0]["label"], answers[1]["answer"], answers[2]["tags"], answers[3]["choice"]] == [
+        *("X", "yes", ["O", "B"], "yes"),
     ]
 
 

@@ -35,6 +35,39 @@ def test_the_kinds_offered_are_those_there_are() -> None:
     assert get_args(Kind) == KINDS
 
 
+def test_a_task_may_say_how_it_is_worded(run: Run, file: Path, registry: Registry) -> None:
+    file.write_text(
+        REVIEWS
+        + '[tasks.reviews.text_prompt]\ntemplate = "{text} It was {mask}."\nverbalizer = { a = ["good"], b = ["bad"] }'
+    )
+    assert run("task", "apply", str(file)).stdout == "reviews\tadded\n"
+    wording = tasks.find(registry, "reviews").text_prompt
+    assert wording is not None
+    assert wording.templates == ("{text} It was {mask}.",)
+    assert wording.words(("b", "a")) == (("bad",), ("good",))
+    assert "It was {mask}" in run("task", "show", "reviews").stdout
+    assert run("task", "apply", str(file)).stdout == "reviews\tunchanged\n"
+
+
+def test_a_task_kept_before_there_were_wordings_is_unchanged(run: Run, file: Path, registry: Registry) -> None:
+    run("task", "add", str(file))
+    spec = dict(registry.task("reviews").spec)
+    assert spec.pop("text_prompt") is None
+    registry.put_task("reviews", spec, actor="ada", replace=True)
+    assert run("task", "add", str(file)).stdout == "reviews\tunchanged\n"
+
+
+def test_every_kind_can_be_added(run: Run, registry: Registry) -> None:
+    Path("a.jsonl").write_text("{}\n")
+    files = ("--train", "a.jsonl", "--validation", "a.jsonl")
+    for kind in KINDS:
+        assert run("task", "add", f"my-{kind}", "--kind", kind, *files).exit_code == 0
+        assert tasks.find(registry, f"my-{kind}").kind == kind
+    refused = run("task", "add", "other", "--kind", "tagging", *files, "--field", "text=words")
+    assert refused.exit_code == 2
+    assert "unknown role text; tagging has tokens, tags" in refused.stderr
+
+
 def test_paths_in_a_file_are_relative_to_the_file(run: Run, file: Path, registry: Registry) -> None:
     assert run("task", "apply", str(file)).stdout == "reviews\tadded\n"
     assert tasks.find(registry, "reviews").train == str(file.parent / "rows" / "train.jsonl")

@@ -6,8 +6,9 @@ import pytest
 from click.testing import Result
 
 import methods
-from orchestrator.cli.train import METHODS, _hyperparameter, _show_report
-from orchestrator.specs import RunReport, TaskReport
+from orchestrator.cli.train import METHODS, _show_report, hyperparameter
+from orchestrator.publishing import RunReport, TaskReport
+from registry import Move, Registry
 
 Run = Callable[..., Result]
 
@@ -35,6 +36,41 @@ def test_a_dry_run_resolves_the_run_and_writes_nothing(run: Run, home: Path) -> 
     assert list(home.iterdir()) == []
 
 
+def test_what_a_run_starts_from_is_pinned_in_its_plan(run: Run, registry: Registry) -> None:
+    registry.promote([Move("sentiment:2")], actor="ada")
+    start = ("--from", "sentiment*3,shared:default*1", "--gradient-checkpointing", "--cache-activations")
+    planned = run("train", "--tasks", "qa", *start, "--dry-run", "-o", "json")
+    assert planned.exit_code == 0, planned.stderr
+    plan = json.loads(planned.stdout)["plan"]
+    assert plan["start"] == "sentiment:2*3,shared/default:1*1"
+    assert (plan["gradient_checkpointing"], plan["cache_activations"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("wording", "words"),
+    [
+        ('template = "It was {mask}."', "the template has 0 slots {text}; a classification task needs one"),
+        ('template = "{text}"\nverbalizer = { x = ["good"] }', "task 'tiny': text_prompt: the verbalizer has no words"),
+        (
+            'template = "{text}"\nverbalizer = { x = ["good"], y = ["bad"], z = ["odd"] }',
+            "words for 'z', which is no label",
+        ),
+    ],
+)
+def test_a_wording_that_cannot_be_read_is_refused_before_anything_starts(
+    run: Run, home: Path, wording: str, words: str
+) -> None:
+    Path("rows.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n')
+    Path("tasks.toml").write_text(
+        '[tasks.tiny]\nkind = "classification"\ntrain = "rows.jsonl"\nvalidation = "rows.jsonl"\n'
+        f"[tasks.tiny.text_prompt]\n{wording}\n"
+    )
+    assert run("task", "apply", "tasks.toml").exit_code == 0
+    result = run("train", "--tasks", "tiny", "--dry-run")
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
 def test_tasks_may_be_repeated_or_come_from_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMPTCTL_TRAIN_TASKS", "sentiment,qa")
     assert json.loads(run("train", "--dry-run", "-o", "json").stdout)["plan"]["tasks"] == ["sentiment", "qa"]
@@ -54,7 +90,8 @@ def test_tasks_may_be_repeated_or_come_from_the_environment(run: Run, monkeypatc
         (["--tasks", "qa", "--set", "lenght=3"], 2, "no hyperparameter 'lenght'"),
         (["--tasks", "qa", "--set", "length=long"], 2, "mpt.length"),
         (["--tasks", "qa", "--method", "guess"], 2, "'guess' is not one of"),
-        (["--tasks", "qa", "--from", "default"], 2, "is not a shared prompt"),
+        (["--tasks", "qa", "--from", "sentiment*much"], 2, "names no versions"),
+        (["--tasks", "qa", "--from", "sentiment:3"], 3, "unknown prompt 'sentiment'"),
         (["--tasks", "qa", "--from", "shared:default"], 3, "shared/default"),
     ],
 )
@@ -98,7 +135,7 @@ def test_a_resumed_run_takes_no_other_option(run: Run) -> None:
     ],
 )
 def test_a_hyperparameter_is_a_number_a_truth_or_text(pair: str, value: object) -> None:
-    key, found = _hyperparameter(pair)
+    key, found = hyperparameter(pair)
     assert key == "a"
     assert (found, type(found)) == (value, type(value))
 

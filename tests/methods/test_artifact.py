@@ -53,7 +53,7 @@ def test_a_number_that_is_not_finite_is_refused() -> None:
 
 
 def test_a_newer_format_is_refused() -> None:
-    data = artifact().to_bytes().replace(b'\\"format\\":1', b'\\"format\\":9')
+    data = artifact().to_bytes().replace(b'\\"format\\":2', b'\\"format\\":9')
     with pytest.raises(CorruptArtifact, match="format 9"):
         Artifact.from_bytes(data)
 
@@ -61,6 +61,6 @@ def test_a_newer_format_is_refused() -> None:
 def test_a_header_that_is_not_ours_is_refused() -> None:
     from safetensors.torch import save
 
-    for metadata in ({}, {"promptctl": "x"}, {"promptctl": json.dumps({"format": 1, "shape": {}})}, {"promptctl": "1"}):
+    for metadata in ({}, {"promptctl": "x"}, {"promptctl": json.dumps({"format": 2, "shape": {}})}, {"promptctl": "1"}):
         with pytest.raises(CorruptArtifact):
             Artifact.from_bytes(save({"prompt": torch.ones(1)}, metadata))

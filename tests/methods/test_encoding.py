@@ -3,7 +3,7 @@
 import pytest
 
 from methods import Backbone, InvalidRow, Row, Task, encode
-from methods.encoding import collate
+from methods.collation import collate
 
 PAIR = Task("nli", "pair", ("no", "yes"))
 QA = Task("qa", "span-qa")

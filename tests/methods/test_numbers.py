@@ -11,6 +11,7 @@ from methods import (
     Backbone,
     Card,
     Classified,
+    InvalidSetting,
     LinearHead,
     Prefix,
     Row,
@@ -24,7 +25,9 @@ from methods import (
     method,
     totals,
 )
-from methods.encoding import Example, collate
+from methods.backbone import States
+from methods.collation import collate
+from methods.encoding import Example
 from methods.training import schedule
 
 
@@ -68,6 +71,29 @@ def test_mpt_counts_parameters_as_the_paper_does(tiny: Backbone) -> None:
     assert sum(p.numel() for p in prefix.parameters()) == 6 * 240 + 2 * (6 + 240)
 
 
+def test_a_soft_mpt_keeps_its_placement_and_a_prefix_its_layers(tiny: Backbone) -> None:
+    tasks = [Task(name, "classification", ("x", "y")) for name in ("a", "b")]
+    soft = method("mpt", {"form": "soft-prompt", "placement": "before-last"}).build(tiny, tasks, torch.Generator())
+    for form in (soft.shared(), *soft.forms()):
+        assert isinstance(form, SoftPrompt)
+        assert form.placement == "before-last"
+    upper = method("mpt", {"layers": "1,2", "length": 6}).build(tiny, tasks, torch.Generator())
+    for form in (upper.shared(), *upper.forms()):
+        assert isinstance(form, Prefix)
+        assert (form.layers, form.key_values.shape) == ((1, 2), (2, 2, 4, 6, 10))
+    assert upper.parameters_per_task() == 6 + 2 * 2 * 40
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [({"placement": "first"}, "form=soft-prompt"), ({"form": "soft-prompt", "layers": 2}, "form=prefix")],
+)
+def test_a_setting_of_the_other_mpt_form_is_refused(tiny: Backbone, settings: dict[str, object], hint: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        method("mpt", settings).build(tiny, [Task("a", "classification", ("x", "y"))], torch.Generator())
+    assert hint in caught.value.hint
+
+
 def test_a_prefix_from_words_reproduces_their_keys_and_values(tiny: Backbone) -> None:
     """Layer 0's keys of a word sequence are W_k applied to its embeddings: the first layer can be worked by hand."""
     ids = torch.tensor(tiny.tokenizer.convert_tokens_to_ids(["red", "river"]))
@@ -85,8 +111,9 @@ def test_a_linear_head_pools_only_real_tokens(tiny: Backbone) -> None:
     hidden = torch.tensor([[[1.0, 0.0], [3.0, 0.0], [100.0, 100.0]]])
     batch = collate(tiny, [Example([1, 1], [0, 0], []), Example([1, 1, 1], [0, 0, 0], [])]).select(torch.tensor([0]))
     head = LinearHead(torch.eye(2), torch.tensor([0.0, 5.0]))
-    assert head.logits(hidden, batch).tolist() == [[2.0, 5.0]]
-    assert LinearHead(torch.eye(2), torch.zeros(2), "first").logits(hidden, batch).tolist() == [[1.0, 0.0]]
+    states = States(hidden, hidden[:, 0])
+    assert head.logits(states, batch, tiny).tolist() == [[2.0, 5.0]]
+    assert LinearHead(torch.eye(2), torch.zeros(2), "first").logits(states, batch, tiny).tolist() == [[1.0, 0.0]]
 
 
 def test_a_span_head_never_points_outside_the_context(tiny: Backbone) -> None:
@@ -94,7 +121,8 @@ def test_a_span_head_never_points_outside_the_context(tiny: Backbone) -> None:
     (one,) = encode(tiny, Task("qa", "span-qa"), Row("who", "the mayor was left", answers=("mayor",), answer_start=4))
     batch = collate(tiny, [one])
     head = SpanHead(torch.zeros(2, 40), torch.zeros(2))
-    logits = head.logits(torch.randn(1, one.length, 40), batch)
+    hidden = torch.randn(1, one.length, 40)
+    logits = head.logits(States(hidden, hidden[:, 0]), batch, tiny)
     torch.testing.assert_close(head.loss(logits, batch), torch.tensor([math.log(4)]))
 
 
@@ -111,7 +139,7 @@ def test_the_best_span_ends_after_it_starts(tiny: Backbone) -> None:
     logits = np.zeros((one.length, 2), np.float32)
     places = [index for index, span in enumerate(one.offsets) if span]
     logits[places, 0], logits[places, 1] = [0, 5, 0], [6, 1, 2]
-    given = answer(artifact(Task("qa", "span-qa")), row, [one], [logits])
+    given = answer(tiny, artifact(Task("qa", "span-qa")), row, [one], [logits])
     start = math.exp(5) / (math.exp(5) + 2)
     end = math.exp(2) / (math.exp(6) + math.exp(1) + math.exp(2))
     assert isinstance(given, Span)
@@ -119,9 +147,9 @@ def test_the_best_span_ends_after_it_starts(tiny: Backbone) -> None:
     assert given.score == pytest.approx(start * end)
 
 
-def test_scores_are_a_softmax_over_the_labels() -> None:
+def test_scores_are_a_softmax_over_the_labels(tiny: Backbone) -> None:
     task = Task("s", "classification", ("no", "yes"))
-    given = answer(artifact(task), Row("x"), [], [np.array([0.0, math.log(3)], np.float32)])
+    given = answer(tiny, artifact(task), Row("x"), [], [np.array([0.0, math.log(3)], np.float32)])
     assert isinstance(given, Classified)
     assert given.label == "yes"
     assert given.scores == pytest.approx({"no": 0.25, "yes": 0.75})

@@ -1,19 +1,29 @@
 """A tiny backbone, artifacts made by hand, and a real registry on SQLite."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from methods import Artifact, Backbone, Card, Form, Head, LinearHead, Prefix, SoftPrompt, SpanHead, Task
+from methods import Artifact, Backbone, Card, Form, Prefix, SoftPrompt, Task, TextPrompt
+from methods.heads import new_head
+from methods.stored import tensors
 from registry import Registry, Version
 from serve.config import ServeConfig
+from tests.backbones import tiny as tiny_of
 
 SENTIMENT = Task("sentiment", "classification", ("negative", "positive"))
 TOPIC = Task("topic", "classification", ("city", "film", "night"))
 SAME = Task("same", "pair", ("no", "yes"))
+NAMES = Task("names", "tagging", ("B-place", "O"))
 QA = Task("qa", "span-qa")
+QUIZ = Task("quiz", "multiple-choice")
+STORY = Task("story", "generation")
+WORDED = Task(
+    "worded", "classification", SENTIMENT.labels, TextPrompt(("{text} it was",), (("bad", "awful"), ("good",)))
+)
 
 Publish = Callable[[str, Artifact], Version]
 
@@ -21,6 +31,17 @@ Publish = Callable[[str, Artifact], Version]
 @pytest.fixture(scope="session")
 def tiny(tiny_folder: Path) -> Backbone:
     return Backbone.load(str(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def speaker_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved tiny GPT-2."""
+    return tiny_of("gpt2", tmp_path_factory.mktemp("speaker"))
+
+
+@pytest.fixture(scope="session")
+def speaker(speaker_folder: Path) -> Backbone:
+    return Backbone.load(str(speaker_folder))
 
 
 @pytest.fixture(scope="session")
@@ -33,23 +54,27 @@ def make(tiny: Backbone) -> Callable[..., Artifact]:
         *,
         form: str = "soft-prompt",
         length: int = 3,
+        backbone: Backbone = tiny,
     ) -> Artifact:
         generator = torch.Generator().manual_seed(seed)
 
         def random(*shape: int) -> torch.Tensor:
             return torch.randn(*shape, generator=generator)
 
+        place = backbone.layout(backbone.place)
+        shape = (place.layers, 2, place.heads, length, place.head_dim)
         forms: dict[str, Form] = {
-            "soft-prompt": SoftPrompt(random(length, tiny.hidden_size)),
-            "prefix": Prefix(random(tiny.layers, 2, tiny.heads, length, tiny.head_dim), tuple(range(tiny.layers))),
+            "soft-prompt": SoftPrompt(random(length, backbone.embedding_size)),
+            "prefix": Prefix(random(*shape), tuple(range(place.layers)), backbone.place),
             "none": None,
         }
-        size = len(task.labels) if task and task.labels else 2
-        weight, bias = random(size, tiny.hidden_size) * 0.1, random(size) * 0.1
-        head: Head = SpanHead(weight, bias) if task == QA else LinearHead(weight, bias)
         name = task.name if task else "shared/common"
-        card = Card(name, task, "prompt-tuning", {}, tiny.fingerprint)
-        return Artifact(card, forms[form], head if task else None)
+        card = Card(name, task, "prompt-tuning", {}, backbone.fingerprint)
+        if task is None:
+            return Artifact(card, forms[form])
+        fresh = new_head(task, backbone, generator)
+        weights = {name: random(*tensor.shape) * 0.1 for name, tensor in tensors(fresh).items()}
+        return Artifact(card, forms[form], replace(fresh, **weights))  # pyright: ignore[reportArgumentType] - any head
 
     return make
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from methods import Backbone, Classified, Span
+from methods import Backbone, Chosen, Classified, Generated, Span, Tagged
 from registry import Registry
 from serve.engine import Answered, PromptEngine
 
@@ -38,5 +38,11 @@ def numbers(answered: Answered) -> list[float]:
     match answered.answer:
         case Classified(scores=scores):
             return list(scores.values())
+        case Chosen(index=index, scores=scores):
+            return [index, *scores]
+        case Tagged(scores=scores):
+            return list(scores)
         case Span(start=start, end=end, score=score):
             return [start, end, score]
+        case Generated(text):
+            return [ord(character) for character in text]

@@ -2,18 +2,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
-from methods import Artifact
+from methods import KINDS, Artifact, Backbone
 from registry import Move, Registry
 from serve.api import create_app
 from serve.config import ServeConfig
 from serve.errors import Overloaded
+from serve.fields import FIELDS, PARTS, first_row
+from serve.schemas import Input
 
-from .conftest import QA, SAME, SENTIMENT, Publish
+from .conftest import NAMES, QA, QUIZ, SAME, SENTIMENT, STORY, WORDED, Publish
 from .engines import run
 
 CANARY = "zebrafinch-7719"
@@ -75,6 +78,93 @@ def test_a_mixed_request_names_what_answered(config: ServeConfig, promoted: Regi
     run(main())
 
 
+def test_one_request_mixes_every_kind(
+    config: ServeConfig, registry: Registry, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    kinds = (SENTIMENT, SAME, NAMES, QA, QUIZ)
+    for seed, task in enumerate(kinds):
+        publish(task.name, make(task, seed))
+    registry.promote([Move(f"{task.name}:1") for task in kinds], actor="ada")
+
+    async def main() -> None:
+        inputs = [
+            GOOD,
+            {"prompt": "same", "text": "a book", "text_pair": "a film"},
+            {"prompt": "names", "tokens": ["the", "old", "bridge"]},
+            {"prompt": "qa", "question": "which colour", "context": "the bridge was red"},
+            {"prompt": "quiz", "text": "the tower was", "choices": ["red", "very quiet", "blue"]},
+        ]
+        async with asking(config) as client:
+            response = await client.post("/v1/predict", json={"inputs": inputs})
+            served = (await client.get("/v1/tasks")).json()["tasks"]
+        assert response.status_code == 200, response.text
+        about = {"prompt", "version", "digest", "epoch"}
+        said = [set(output) - about for output in response.json()["outputs"]]
+        assert said == [
+            {"label", "scores"},
+            {"label", "scores"},
+            {"tags", "scores"},
+            {"answer", "start", "end", "score"},
+            {"choice", "index", "scores"},
+        ]
+        _, _, names, _, quiz = response.json()["outputs"]
+        assert len(names["tags"]) == len(names["scores"]) == 3
+        assert set(names["tags"]) <= set(NAMES.labels)
+        assert all(0.5 <= score <= 1 for score in names["scores"])  # the better of two labels
+        assert quiz["index"] == max(range(3), key=quiz["scores"].__getitem__)
+        assert quiz["choice"] == inputs[4]["choices"][quiz["index"]]
+        assert sum(quiz["scores"]) == pytest.approx(1)
+        assert {task["prompt"]: task["fields"] for task in served} == {
+            "names": ["tokens"],
+            "qa": ["question", "context"],
+            "quiz": ["text", "choices"],
+            "same": ["text", "text_pair"],
+            "sentiment": ["text"],
+        }
+
+    run(main())
+
+
+def test_a_decoder_generates_beside_its_other_tasks(
+    config: ServeConfig,
+    registry: Registry,
+    make: Callable[..., Artifact],
+    publish: Publish,
+    speaker: Backbone,
+) -> None:
+    kinds = (STORY, WORDED, NAMES)
+    for seed, task in enumerate(kinds):
+        publish(task.name, make(task, seed, backbone=speaker))
+    registry.promote([Move(f"{task.name}:1") for task in kinds], actor="ada")
+
+    async def main() -> None:
+        inputs = [
+            {"prompt": "story", "text": "the old bridge"},
+            {"prompt": "worded", "text": "the old bridge"},
+            {"prompt": "names", "tokens": ["the", "old", "bridge"]},
+            {"prompt": "story", "text": "the old bridge", "text_pair": "the mayor"},
+        ]
+        async with asking(replace(config, backbone=speaker.fingerprint.name)) as client:
+            response = await client.post("/v1/predict", json={"inputs": inputs})
+            _, story, _ = (await client.get("/v1/tasks")).json()["tasks"]
+        assert response.status_code == 200, response.text
+        first, worded, names, last = response.json()["outputs"]
+        assert set(first) == {"prompt", "version", "digest", "epoch", "text"}
+        assert first["text"] != last["text"]
+        assert worded["scores"].keys() == set(SENTIMENT.labels)
+        assert len(names["tags"]) == 3
+        assert (story["kind"], story["fields"], story["optional"]) == ("generation", ["text"], ["text_pair"])
+
+    run(main())
+
+
+def test_every_kind_has_fields_and_a_first_row() -> None:
+    assert set(FIELDS) == set(KINDS)
+    assert {part for fields in FIELDS.values() for part in (*fields.needed, *fields.optional)} == set(PARTS)
+    assert set(Input.model_fields) == {"prompt", *PARTS}
+    assert first_row(QUIZ).choices == ("warm", "cold")
+
+
 def test_one_input_alone_is_a_request_of_one(config: ServeConfig, promoted: Registry) -> None:
     async def main() -> None:
         async with asking(config) as client:
@@ -98,6 +188,7 @@ def test_tasks_and_status_say_what_is_served(config: ServeConfig, promoted: Regi
             "kind": "classification",
             "labels": ["negative", "positive"],
             "fields": ["text"],
+            "optional": [],
             "aliases": {"production": "sentiment:1", "staging": "sentiment:2"},
         }
         assert tasks[0]["fields"] == ["question", "context"]
@@ -117,13 +208,21 @@ REQUEST_FAULTS: list[tuple[Any, int, str]] = [
     ({"inputs": [GOOD] * 257}, 422, "inputs: list should have at most 256 items after validation, not 257"),
     ({"inputs": [GOOD, CANARY]}, 422, "row 1: "),
     ({"inputs": [GOOD, {"text": CANARY}]}, 422, "row 1: prompt: field required"),
-    ({"inputs": [GOOD, GOOD | {CANARY: 1}]}, 422, "row 1: unknown field"),
+    ({"inputs": [GOOD, GOOD | {CANARY: 1}]}, 422, "row 1: unknown field; an input has prompt, text, text_pair,"),
     ({"inputs": [GOOD], CANARY: 1}, 422, "unknown field"),
     ({"inputs": [GOOD, GOOD | {"text": {"a": CANARY}}]}, 422, "row 1: text: input should be a valid string"),
     (GOOD | {"text": CANARY + "a" * 65_536}, 422, "row 0: text: string should have at most 65536 characters"),
     (GOOD | {"text": CANARY + "\ud800"}, 422, "row 0: text: "),
     (GOOD | {"prompt": CANARY.upper()}, 422, "row 0: prompt is not a reference"),
     ({"inputs": [GOOD, {"prompt": "qa", "text": CANARY}]}, 422, "row 1: prompt 'qa' answers span-qa rows"),
+    ({"inputs": [GOOD, {"prompt": "qa", "tokens": [CANARY]}]}, 422, "row 1: prompt 'qa' answers span-qa rows"),
+    (GOOD | {"text_pair": CANARY}, 422, "row 0: prompt 'sentiment' answers classification rows, which have text;"),
+    ({"prompt": "names", "tokens": CANARY}, 422, "row 0: tokens: input should be a valid tuple"),
+    ({"prompt": "names", "tokens": [CANARY, 7]}, 422, "row 0: tokens: input should be a valid string"),
+    ({"prompt": "names", "tokens": []}, 422, "row 0: tokens: tuple should have at least 1 item"),
+    ({"prompt": "names", "tokens": [CANARY] * 4097}, 422, "row 0: tokens: tuple should have at most 4096 items"),
+    ({"prompt": "quiz", "text": "a", "choices": [CANARY]}, 422, "row 0: choices: tuple should have at least 2 items"),
+    ({"prompt": "quiz", "text": "a", "choices": [CANARY] * 65}, 422, "row 0: choices: tuple should have at most 64"),
     ({"inputs": [GOOD, {"prompt": "nobody", "text": CANARY}]}, 404, "row 1: unknown prompt 'nobody'"),
     ({"inputs": [GOOD, {"prompt": "same", "text": CANARY, "text_pair": " "}]}, 422, "row 1: a row of task 'same'"),
 ]
@@ -236,8 +335,6 @@ def test_a_version_that_chokes_on_a_row_says_so_without_quoting_it(
 
 
 def test_a_server_without_its_backbone_does_not_start(config: ServeConfig, registry: Registry) -> None:
-    from dataclasses import replace
-
     from methods import BackboneNotFound
 
     async def main() -> None:

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from methods import Artifact, Backbone, Row, Span, answer, encode, predict
+from methods import Artifact, Backbone, Generated, Row, Span, answer, encode, predict
 from registry import Move, Registry, Version
 from serve import errors
 from serve.schemas import Input
 
-from .conftest import QA, SAME, SENTIMENT, TOPIC, Publish
+from .conftest import NAMES, QA, QUIZ, SAME, SENTIMENT, STORY, TOPIC, WORDED, Publish
 from .engines import engine_of, numbers, run
 
 CONTEXT = "the old bridge of the city was red and the mayor sold one tower in the night " * 6
@@ -28,7 +28,7 @@ def counted(backbone: Backbone) -> Iterator[list[int]]:
 
 @pytest.fixture
 def everything(make: Callable[..., Artifact], publish: Publish, registry: Registry) -> dict[str, Version]:
-    """Five prompts of all kinds, forms and lengths; sentiment has two versions, the first in production."""
+    """Prompts of several kinds, forms and lengths; sentiment has two versions, the first in production."""
     versions = {
         "sentiment:1": publish("sentiment", make(SENTIMENT, 1, length=2)),
         "sentiment:2": publish("sentiment", make(SENTIMENT, 2, form="prefix", length=5)),
@@ -36,10 +36,11 @@ def everything(make: Callable[..., Artifact], publish: Publish, registry: Regist
         "same:1": publish("same", make(SAME, 4, length=7)),
         "qa:1": publish("qa", make(QA, 5, length=4)),
         "plain:1": publish("plain", make(SENTIMENT, 6, form="none")),
+        "names:1": publish("names", make(NAMES, 7, length=6)),
+        "quiz:1": publish("quiz", make(QUIZ, 8, form="prefix", length=8)),
     }
     assert [version.reference for version in versions.values()] == list(versions)
-    moves = [Move("sentiment:1"), Move("topic:1"), Move("same:1"), Move("qa:1"), Move("plain:1")]
-    registry.promote(moves, actor="ada")
+    registry.promote([Move(name) for name in versions if name != "sentiment:2"], actor="ada")
     return versions
 
 
@@ -51,6 +52,8 @@ MIXED = [
     Input(prompt="plain", text="awful"),
     Input(prompt="qa", question="which bridge", context=CONTEXT),
     Input(prompt="sentiment", text="a very bad hotel and a dull phone"),
+    Input(prompt="names", tokens=("the", "old", "bridge")),
+    Input(prompt="quiz", text="the tower was", choices=("red", "very very quiet", "built in the night")),
 ]
 
 
@@ -79,7 +82,7 @@ def test_the_engine_answers_what_methods_answers(
         row = Row("which bridge", CONTEXT)
         examples = encode(tiny, QA, row)
         assert len(examples) > 1  # the context is longer than the backbone reads
-        expected = answer(artifact, row, examples, [predict(tiny, [(artifact, e)])[0] for e in examples])
+        expected = answer(tiny, artifact, row, examples, [predict(tiny, [(artifact, e)])[0] for e in examples])
         async with engine_of(tiny, registry) as engine:
             (found,) = await engine.predict([Input(prompt="qa", question=row.text, context=CONTEXT)])
         assert isinstance(expected, Span)
@@ -87,6 +90,31 @@ def test_the_engine_answers_what_methods_answers(
         assert (found.answer.start, found.answer.end) == (expected.start, expected.end)
         assert CONTEXT[found.answer.start : found.answer.end] == found.answer.text
         assert found.answer.score == pytest.approx(expected.score, abs=1e-5)
+
+    run(main())
+
+
+def test_what_is_generated_does_not_depend_on_the_rows_beside_it(
+    speaker: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    async def main() -> None:
+        tasks = (STORY, WORDED, NAMES, QUIZ, SENTIMENT)
+        for seed, task in enumerate(tasks):
+            publish(task.name, make(task, seed, form=("soft-prompt", "prefix")[seed % 2], backbone=speaker))
+        publish("story", make(STORY, 9, form="prefix", length=7, backbone=speaker))
+        registry.promote([Move(f"{task.name}:1") for task in tasks], actor="ada")
+        mixed = [
+            *(Input(prompt=name, text="the old bridge") for name in ("story", "story:2", "worded", "sentiment")),
+            Input(prompt="story", text="one night in the city", text_pair="the mayor"),
+            *(one for one in MIXED if one.prompt in ("names", "quiz")),
+        ]
+        async with engine_of(speaker, registry) as engine:
+            alone = [(await engine.predict([one]))[0] for one in mixed]
+            together = await engine.predict(mixed)
+        for one, other in zip(alone, together, strict=True):
+            np.testing.assert_allclose(numbers(one), numbers(other), atol=1e-5)
+        said = {one.answer.text for one in alone if isinstance(one.answer, Generated)}
+        assert len(said) == 3
 
     run(main())
 
@@ -100,7 +128,7 @@ def test_tasks_versions_and_forms_share_one_forward(
             await engine.predict(short)  # loads the pinned version
             with counted(tiny) as sizes:
                 await engine.predict(short)
-            assert sizes == [len(short)]
+            assert sizes == [len(short) + 2]  # quiz has three choices
 
     run(main())
 
@@ -219,7 +247,7 @@ def test_artifacts_leave_the_bank_when_their_bytes_are_needed(
     async def main() -> None:
         digests = [everything[name].digest for name in ("sentiment:1", "plain:1", "same:1")]
         sizes = [Artifact.from_bytes(registry.fetch_digest(digest)).nbytes for digest in digests]
-        bank = Bank(registry, tiny.fingerprint, max_bytes=sizes[0] + sizes[2])
+        bank = Bank(registry, tiny, max_bytes=sizes[0] + sizes[2])
         first, _ = await bank.get(digests[0])
         await bank.get(digests[1])
         assert bank.nbytes == sizes[0] + sizes[1]

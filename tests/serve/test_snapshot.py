@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from methods import Artifact, Backbone
+from methods import Artifact, Backbone, GenerationHead, LinearHead, SoftPrompt, TagHead
 from registry import Move, Registry
 from serve import errors, report
 from serve.config import ServeConfig
 from serve.engine import PromptEngine
 from serve.schemas import Input
 
-from .conftest import QA, SENTIMENT, Publish
+from .conftest import QA, SENTIMENT, STORY, Publish
 from .engines import engine_of, numbers, run, until
 
 ROW = Input(prompt="sentiment", text="the film was very good")
@@ -101,13 +101,30 @@ def foreign(config: ServeConfig, registry: Registry, artifact: Artifact, publish
 
 
 def misshapen(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
-    assert artifact.head is not None
+    assert isinstance(artifact.head, LinearHead)
     publish("sentiment", replace(artifact, head=replace(artifact.head, weight=artifact.head.weight[:, :-1])))
-    return "sentiment:2 failed on it (RuntimeError)"
+    return "its linear head (weight [2, 39], bias [2]) is none of a classification task with 2 labels"
+
+
+def too_wide(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
+    publish("sentiment", replace(artifact, form=SoftPrompt(torch.zeros(3, 41))))
+    return "a soft prompt of shape (3, 41) does not fit word embeddings of width 40"
+
+
+def of_another_kind(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
+    assert isinstance(artifact.head, LinearHead)
+    publish("sentiment", replace(artifact, head=TagHead(artifact.head.weight, artifact.head.bias)))
+    return "its tags head (weight [2, 40], bias [2]) is none of a classification task with 2 labels"
+
+
+def speaking(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
+    card = replace(artifact.card, task=replace(STORY, name="sentiment"))
+    publish("sentiment", replace(artifact, card=card, head=GenerationHead()))
+    return "has no language-model head"
 
 
 def overflowing(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
-    assert artifact.head is not None
+    assert isinstance(artifact.head, LinearHead)
     publish(
         "sentiment", replace(artifact, head=replace(artifact.head, weight=torch.full_like(artifact.head.weight, 3e38)))
     )
@@ -119,7 +136,9 @@ def headless(config: ServeConfig, registry: Registry, artifact: Artifact, publis
     return "answers nothing"
 
 
-@pytest.mark.parametrize("spoil", [damaged, foreign, misshapen, overflowing, headless])
+@pytest.mark.parametrize(
+    "spoil", [damaged, foreign, misshapen, too_wide, of_another_kind, speaking, overflowing, headless]
+)
 def test_a_version_that_fails_its_checks_is_never_swapped_in(
     tiny: Backbone,
     registry: Registry,
@@ -148,6 +167,27 @@ def test_a_version_that_fails_its_checks_is_never_swapped_in(
             assert said in production.reason
             registry.rollback("sentiment", actor="ada")
             await until(lambda: len(engine.follower.snapshot.refused) == 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("spoil", [misshapen, too_wide, of_another_kind, speaking])
+def test_a_pinned_version_that_does_not_fit_is_refused_too(
+    tiny: Backbone,
+    registry: Registry,
+    config: ServeConfig,
+    make: Callable[..., Artifact],
+    publish: Publish,
+    spoil: Callable[..., str],
+) -> None:
+    async def main() -> None:
+        publish("sentiment", make(SENTIMENT, 1))
+        said = spoil(config, registry, make(SENTIMENT, 2), publish)
+        async with engine_of(tiny, registry) as engine:
+            with pytest.raises(errors.Integrity) as raised:
+                await engine.predict([Input(prompt="sentiment:2", text="good")])
+        assert str(raised.value).startswith("row 0: ")
+        assert said in str(raised.value)
 
     run(main())
 

@@ -1,0 +1,136 @@
+"""K forms stacked and padded, so that each row of a batch can pick its own by index."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from .attention import Layer, LayerPrefix, PrefixRows
+from .forms import Form, Prefix, SoftPrompt, parts
+from .types import PLACEMENTS, PLACES, Place
+
+
+@dataclass(frozen=True)
+class SoftRows:
+    """The soft prompts of a batch's rows, padded to one length."""
+
+    embeddings: Tensor  # [B, P, E]
+    mask: Tensor  # [B, P]
+    placement: Tensor  # [B, P], index into PLACEMENTS
+    shifts: Tensor  # [B, P], true where the virtual token counts as a position
+
+    def rows(self, index: Tensor) -> "SoftRows":
+        """Those of the rows index [b]."""
+        return SoftRows(self.embeddings[index], self.mask[index], self.placement[index], self.shifts[index])
+
+
+@dataclass(frozen=True)
+class PromptRows:
+    """Everything the prompts add to one batch."""
+
+    soft: SoftRows | None
+    prefix: PrefixRows
+    shifts: Mapping[Place, Tensor] = field(default_factory=dict)  # [B], by how many positions prefixes move a text
+
+
+@dataclass(frozen=True)
+class PlaceBank:
+    """The prefixes of one place."""
+
+    key_values: Tensor  # [K, L, 2, N, P, D], zero where a form has no prefix
+    mask: Tensor  # [K, L, P], true where it has one
+    layers: tuple[int, ...]  # which layers the L are
+    shift: Tensor | None  # [K], by how many positions it moves the text
+    even: bool  # whether every layer has the same mask
+
+    def rows(self, place: Place, index: Tensor) -> Mapping[Layer, LayerPrefix]:
+        """Every layer's prefix for rows that use the forms index [b]."""
+        everyone = torch.equal(index, torch.arange(len(self.mask), device=index.device))  # then nothing is copied
+        chosen, mask = (tensor if everyone else tensor[index] for tensor in (self.key_values, self.mask))
+        shift = None if self.shift is None else self.shift[index]
+        masks = [mask[:, 0]] * len(self.layers) if self.even else list(mask.unbind(1))
+        return {
+            (place, layer): LayerPrefix(chosen[:, i, 0], chosen[:, i, 1], masks[i], shift)
+            for i, layer in enumerate(self.layers)
+        }
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Forms of any kinds, lengths, placements, places and layers."""
+
+    soft: SoftRows | None  # over the K forms
+    prefixes: Mapping[Place, PlaceBank]
+
+    @classmethod
+    def of(cls, forms: Sequence[Form]) -> "Bank":
+        """Stack forms."""
+        several = [parts(form) for form in forms]
+        soft = [[part for part in of_form if isinstance(part, SoftPrompt)] for of_form in several]
+        prefixes: dict[Place, list[list[Prefix]]] = {
+            place: [
+                [part for part in of_form if isinstance(part, Prefix) and part.place == place] for of_form in several
+            ]
+            for place in PLACES
+        }
+        return cls(
+            _stack_soft(soft) if any(soft) else None,
+            {place: _stack_prefix(found) for place, found in prefixes.items() if any(found)},
+        )
+
+    def rows(self, index: Tensor) -> PromptRows:
+        """The prompts of a batch whose row b uses form index[b]."""
+        prefix: dict[Layer, LayerPrefix] = {}
+        shifts: dict[Place, Tensor] = {}
+        for place, bank in self.prefixes.items():
+            prefix |= bank.rows(place, index)
+            if bank.shift is not None:
+                shifts[place] = bank.shift[index]
+        return PromptRows(self.soft and self.soft.rows(index), prefix, shifts)
+
+
+def _stack_soft(forms: Sequence[Sequence[SoftPrompt]]) -> SoftRows:
+    some = next(part.embeddings for of_form in forms for part in of_form)
+    embeddings = [torch.cat([part.embeddings for part in of_form] or [some[:0]]) for of_form in forms]
+    lengths = torch.tensor([len(tensor) for tensor in embeddings], device=some.device)
+    codes, shifts = (
+        pad_sequence([torch.tensor(values(of_form), dtype=torch.long) for of_form in forms], batch_first=True)
+        for values in (_placements, _shifts)
+    )
+    return SoftRows(
+        pad_sequence(embeddings, batch_first=True),
+        torch.arange(int(lengths.max()), device=some.device) < lengths[:, None],
+        codes.to(some.device),
+        shifts.bool().to(some.device),
+    )
+
+
+def _placements(of_form: Sequence[SoftPrompt]) -> list[int]:
+    return [PLACEMENTS.index(part.placement) for part in of_form for _ in part.embeddings]
+
+
+def _shifts(of_form: Sequence[SoftPrompt]) -> list[int]:
+    return [int(part.shifts) for part in of_form for _ in part.embeddings]
+
+
+def _stack_prefix(forms: Sequence[Sequence[Prefix]]) -> PlaceBank:
+    """The prefixes of a place; several of one form stand one after the other."""
+    present = [part for of_form in forms for part in of_form]
+    _, _, heads, _, dim = present[0].key_values.shape
+    layers = tuple(sorted({layer for part in present for layer in part.layers}))
+    lengths = [sum(part.key_values.shape[3] for part in of_form) for of_form in forms]
+    stacked = present[0].key_values.new_zeros(len(forms), len(layers), 2, heads, max(lengths), dim)
+    mask = torch.zeros(len(forms), len(layers), max(lengths), dtype=torch.bool, device=stacked.device)
+    for k, of_form in enumerate(forms):
+        first = 0
+        for part in of_form:
+            last = first + part.key_values.shape[3]
+            chosen = slice(None) if part.layers == layers else [layers.index(layer) for layer in part.layers]
+            stacked[k, chosen, :, :, first:last] = part.key_values
+            mask[k, chosen, first:last] = True
+            first = last
+    moved = [sum(part.key_values.shape[3] for part in of_form if part.shifts) for of_form in forms]
+    shift = torch.tensor(moved, device=stacked.device) if any(moved) else None
+    return PlaceBank(stacked, mask, layers, shift, even=all(part.layers == layers for part in present))

@@ -1,0 +1,55 @@
+"""P-tuning: Liu et al. (2021), "GPT Understands, Too".
+
+Virtual tokens anywhere in a template, for instance `{prompt:3} {mask} {prompt:3} {text}`, whose embeddings an LSTM or
+an MLP computes; only the embeddings are kept. The paper does not start them near words, and neither do we. It tunes the
+backbone together with the prompt on SuperGLUE; ours stays frozen, as the paper's does on LAMA.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from .backbone import Backbone
+from .errors import InvalidSetting
+from .geometry import SoftGeometry
+from .initializers import begun
+from .placement import placed
+from .prompt import PromptModule, Start
+from .prompt_encoder import PromptEncoder
+from .separate import SeparatePrompts, Trained
+from .task import Task
+from .types import Placement
+
+
+@dataclass(frozen=True)
+class PTuning:
+    """A separate soft prompt per task, trained through an encoder of its own.
+
+    `placement` is for tasks whose template has no slots `{prompt}`.
+    """
+
+    name: ClassVar[str] = "p-tuning"
+    length: int = 16
+    placement: Placement = "after-first"
+    encoder: Literal["lstm", "mlp"] = "lstm"
+    learning_rate: float = 1e-3
+    head_learning_rate: float = 1e-2
+
+    def build(
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+    ) -> PromptModule:
+        """K soft prompts, each from a random encoder, or all from `start`."""
+        if self.length < 1:
+            raise InvalidSetting(f"a prompt of length {self.length} is not possible; give 1 or more")
+
+        def prompt(task: Task) -> list[Trained]:
+            place = placed(backbone, task, self.placement, self.length)
+            geometry, rows = SoftGeometry(backbone.embedding_size, place), None
+            if start is not None:
+                [(geometry, rows)] = begun(start, [(geometry, self.length)])
+            recurrent = self.encoder == "lstm"
+            return [(geometry, PromptEncoder(self.length, geometry.width, generator, recurrent=recurrent, rows=rows))]
+
+        return SeparatePrompts([prompt(task) for task in tasks])
