@@ -120,7 +120,7 @@ def of_another_kind(config: ServeConfig, registry: Registry, artifact: Artifact,
 def speaking(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
     card = replace(artifact.card, task=replace(STORY, name="sentiment"))
     publish("sentiment", replace(artifact, card=card, head=GenerationHead()))
-    return "has no language-model head"
+    return "is an encoder and generates no text"
 
 
 def overflowing(config: ServeConfig, registry: Registry, artifact: Artifact, publish: Publish) -> str:
