@@ -9,10 +9,7 @@ from dataclasses import fields
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from .artifact import Artifact, Card
-from .backbone import Backbone
-from .bank import Bank
-from .collation import collate
-from .encoding import Example, encode
+from .beginnings.mixing import mixed
 from .errors import (
     BackboneMismatch,
     BackboneNotFound,
@@ -22,13 +19,10 @@ from .errors import (
     MethodError,
 )
 from .evaluation import answers, main_metric, means, totals
-from .fingerprint import Fingerprint
 from .forms import Form, Prefix, SoftPrompt, Stack, detached, parts, stack
 from .head_only import HeadOnly
 from .heads import HEADS, GenerationHead, Head, LinearHead, SpanHead, TagHead, VerbalizerHead
 from .learner import Learner
-from .loading import DEFAULT_BACKBONE
-from .mixing import mixed
 from .multitask_prompt_tuning import MultitaskPromptTuning
 from .p_tuning import PTuning
 from .p_tuning_v2 import PTuningV2
@@ -36,8 +30,14 @@ from .prediction import Answer, Chosen, Classified, Generated, Output, Span, Tag
 from .prefix_tuning import PrefixTuning
 from .prompt import Method, PromptModule
 from .prompt_tuning import PromptTuning
-from .task import KINDS, LABELLED, Kind, Row, Task
-from .text_prompt import TextPrompt
+from .rows.collation import collate
+from .rows.encoding import Example, encode
+from .rows.task import KINDS, LABELLED, Kind, Row, Task
+from .rows.text_prompt import TextPrompt
+from .runtime.backbone import Backbone
+from .runtime.bank import Bank
+from .runtime.fingerprint import Fingerprint
+from .runtime.loading import DEFAULT_BACKBONE
 from .training import Plan, Progress, Step, train
 
 METHODS: Mapping[str, type[Method]] = {

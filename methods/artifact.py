@@ -11,11 +11,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from .errors import BackboneMismatch, CorruptArtifact
-from .fingerprint import Fingerprint
 from .forms import Form, Part, Prefix, SoftPrompt, parts, stack
 from .heads import HEADS, Head
+from .rows.task import Task
+from .runtime.fingerprint import Fingerprint
 from .stored import moved, put_together, settings, tensors
-from .task import Task
 
 FORMAT = 2
 _FORMS: Mapping[str, type[Part]] = {"soft-prompt": SoftPrompt, "prefix": Prefix}

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from .artifact import Artifact
-from .backbone import Backbone
-from .batches import micro_batches
-from .encoding import Example
 from .errors import InvalidSetting
 from .prediction import Answer, Chosen, Classified, Generated, Output, Span, Tagged, answer, predict
-from .task import Row, Task
+from .rows.batches import micro_batches
+from .rows.encoding import Example
+from .rows.task import Row, Task
+from .runtime.backbone import Backbone
 
 
 def main_metric(task: Task) -> str:

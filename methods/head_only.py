@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import torch
 
-from .backbone import Backbone
 from .forms import Form
 from .prompt import PromptModule, Start
-from .task import Task
+from .rows.task import Task
+from .runtime.backbone import Backbone
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .activations import Activations, lowest_layer
-from .backbone import Backbone
-from .bank import Bank
-from .batches import micro_batches
-from .collation import collate
-from .encoding import Example
 from .forms import Form
 from .heads import Head, new_head
 from .prompt import Method, PromptModule, Start
-from .reading import read
+from .rows.batches import micro_batches
+from .rows.collation import collate
+from .rows.encoding import Example
+from .rows.task import Task
+from .runtime.activations import Activations, lowest_layer
+from .runtime.backbone import Backbone
+from .runtime.bank import Bank
+from .runtime.reading import read
 from .stored import tensors
-from .task import Task
 
 
 class Learner(nn.Module):

@@ -13,14 +13,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from .backbone import Backbone
+from .beginnings.geometry import Geometry, PrefixGeometry, SoftGeometry
+from .beginnings.initializers import Init, Initializer
+from .beginnings.placement import placed
 from .errors import InvalidSetting
 from .forms import Form, Prefix, SoftPrompt
-from .geometry import Geometry, PrefixGeometry, SoftGeometry
-from .initializers import Init, Initializer
-from .placement import placed
 from .prompt import PromptModule, Start
-from .task import Task
+from .rows.task import Task
+from .runtime.backbone import Backbone
 from .types import Placement
 
 

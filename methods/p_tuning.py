@@ -11,15 +11,15 @@ from typing import ClassVar, Literal
 
 import torch
 
-from .backbone import Backbone
+from .beginnings.geometry import SoftGeometry
+from .beginnings.initializers import begun
+from .beginnings.placement import placed
+from .beginnings.prompt_encoder import PromptEncoder
+from .beginnings.separate import SeparatePrompts, Trained
 from .errors import InvalidSetting
-from .geometry import SoftGeometry
-from .initializers import begun
-from .placement import placed
 from .prompt import PromptModule, Start
-from .prompt_encoder import PromptEncoder
-from .separate import SeparatePrompts, Trained
-from .task import Task
+from .rows.task import Task
+from .runtime.backbone import Backbone
 from .types import Placement
 
 

@@ -14,14 +14,14 @@ from typing import ClassVar, cast
 
 import torch
 
-from .backbone import Backbone
+from .beginnings.geometry import PrefixGeometry
+from .beginnings.initializers import Init, Initializer
+from .beginnings.reparameterization import RATES, Reparameterization, trainable
+from .beginnings.separate import SeparatePrompts, Trained
 from .forms import Form
-from .geometry import PrefixGeometry
-from .initializers import Init, Initializer
 from .prompt import PromptModule, Start
-from .reparameterization import RATES, Reparameterization, trainable
-from .separate import SeparatePrompts, Trained
-from .task import Task
+from .rows.task import Task
+from .runtime.backbone import Backbone
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .artifact import Artifact
-from .backbone import Backbone
-from .bank import Bank
-from .collation import collate
-from .decoding import generate
-from .encoding import Example
 from .errors import InvalidSetting
 from .heads import GenerationHead, Head, SpanHead, TagHead
-from .reading import read
-from .task import Row, Task
+from .rows.collation import collate
+from .rows.encoding import Example
+from .rows.task import Row, Task
+from .runtime.backbone import Backbone
+from .runtime.bank import Bank
+from .runtime.decoding import generate
+from .runtime.reading import read
 from .words.patterns import voted
 from .words.reasoning import extracted, reasoned
 

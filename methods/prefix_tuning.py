@@ -16,15 +16,15 @@ from typing import ClassVar, Literal, cast
 
 import torch
 
-from .backbone import Backbone
+from .beginnings.geometry import Geometry, PrefixGeometry, SoftGeometry
+from .beginnings.initializers import Init, Initializer
+from .beginnings.places import chosen_places
+from .beginnings.reparameterization import RATES, Reparameterization, trainable
+from .beginnings.separate import SeparatePrompts, Trained
 from .errors import InvalidSetting
-from .geometry import Geometry, PrefixGeometry, SoftGeometry
-from .initializers import Init, Initializer
-from .places import chosen_places
 from .prompt import PromptModule, Start
-from .reparameterization import RATES, Reparameterization, trainable
-from .separate import SeparatePrompts, Trained
-from .task import Task
+from .rows.task import Task
+from .runtime.backbone import Backbone
 
 
 @dataclass(frozen=True)

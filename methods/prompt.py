@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from .backbone import Backbone, Layout
 from .forms import Form, Prefix, detached
-from .task import Task
+from .rows.task import Task
+from .runtime.backbone import Backbone, Layout
 from .types import Place
 
 

@@ -11,14 +11,14 @@ from typing import ClassVar
 
 import torch
 
-from .backbone import Backbone
-from .geometry import SoftGeometry
-from .initializers import Init, Initializer
-from .placement import placed
+from .beginnings.geometry import SoftGeometry
+from .beginnings.initializers import Init, Initializer
+from .beginnings.placement import placed
+from .beginnings.reparameterization import Free
+from .beginnings.separate import SeparatePrompts, Trained
 from .prompt import PromptModule, Start
-from .reparameterization import Free
-from .separate import SeparatePrompts, Trained
-from .task import Task
+from .rows.task import Task
+from .runtime.backbone import Backbone
 from .types import Placement
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .batches import batches_per_epoch, epoch_batches
-from .encoding import Example
 from .learner import Learner
+from .rows.batches import batches_per_epoch, epoch_batches
+from .rows.encoding import Example
 
 WARMUP = 0.06  # share of all steps during which the learning rate rises
 

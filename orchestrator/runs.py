@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import methods
-from methods.slots import check_template
+from methods.rows.slots import check_template
 from registry import Registry, RegistryError, Run
 
 from . import events

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from methods import Kind, Task
-from methods.text_prompt import Demonstration, Extract, Reasoning, Shots, TextPrompt
+from methods.rows.text_prompt import Demonstration, Extract, Reasoning, Shots, TextPrompt
 from registry import Registry
 
 from .errors import InvalidSpec, SourceNotFound

@@ -13,8 +13,8 @@ from ray import train
 from torch import Tensor
 
 import methods
-from methods.activations import lowest_layer
 from methods.checkpoint import load_checkpoint, save_checkpoint
+from methods.runtime.activations import lowest_layer
 from methods.stored import tensors
 
 from .clock import REPORT, SAVE, Clock

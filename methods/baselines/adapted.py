@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
-from ..backbone import Backbone
 from ..errors import InvalidSetting
 from ..forms import Form
 from ..prompt import PromptModule
-from ..task import Task
+from ..rows.task import Task
+from ..runtime.backbone import Backbone
 
 
 class Adapted(PromptModule):

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..backbone import Backbone
 from ..errors import InvalidSetting
 from ..prompt import PromptModule, Start
-from ..task import Task
+from ..rows.task import Task
+from ..runtime.backbone import Backbone
 from .adapted import Adapted, own_copy
 
 DEVIATION = 1e-3

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 import torch
 
-from ..backbone import Backbone
 from ..errors import InvalidSetting
 from ..prompt import PromptModule, Start
-from ..task import Task
+from ..rows.task import Task
+from ..runtime.backbone import Backbone
 from .adapted import Adapted, own_copy, read_part
 
 

@@ -16,10 +16,10 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 from transformers.pytorch_utils import Conv1D
 
-from ..backbone import Backbone
 from ..errors import InvalidSetting
 from ..prompt import PromptModule, Start
-from ..task import Task
+from ..rows.task import Task
+from ..runtime.backbone import Backbone
 from .adapted import Adapted, own_copy, read_part
 
 PROJECTIONS = {

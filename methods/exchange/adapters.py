@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from ..backbone import Backbone, Layout
 from ..forms import Form, Prefix, stack
 from ..heads.classifier import Activation, activated
 from ..prompt import as_prefix
+from ..runtime.backbone import Backbone, Layout
 from ..types import Place
 from .adapters_head import head_beside
 from .errors import Inexact, UnreadableFile

@@ -10,9 +10,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from ..backbone import Backbone
 from ..heads import ClassifierHead, Head, LinearHead, SpanHead, TagHead
-from ..task import Kind
+from ..rows.task import Kind
+from ..runtime.backbone import Backbone
 from .errors import Inexact, UnreadableFile
 from .foreign import Source, shown
 from .tensors import TensorFile

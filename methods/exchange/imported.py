@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from ..artifact import Artifact, Card
-from ..backbone import Backbone
+from ..beginnings.geometry import taken_apart
 from ..errors import InvalidSetting
 from ..forms import Form
-from ..geometry import taken_apart
 from ..heads import Head, VerbalizerHead, new_head
+from ..rows.task import LABELLED, Kind, Task
+from ..runtime.backbone import Backbone
 from ..stored import tensors
-from ..task import LABELLED, Kind, Task
 from .foreign import Source
 from .naming import public_name
 

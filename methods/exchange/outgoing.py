@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 
 from ..artifact import Artifact
-from ..backbone import Backbone
 from ..forms import Part, SoftPrompt, parts
 from ..heads import GenerationHead, VerbalizerHead
+from ..runtime.backbone import Backbone
 from .errors import Inexact
 
 KEEP = "its answers would differ there; --as safetensors keeps it as it is"

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..backbone import Backbone, Layout
 from ..forms import Prefix
 from ..heads import ClassifierHead, Head, LinearHead, SpanHead, TagHead
 from ..prompt import as_prefix
-from ..task import Kind
+from ..rows.task import Kind
+from ..runtime.backbone import Backbone, Layout
 from .errors import Inexact, UnreadableFile
 from .foreign import Source, shown
 from .imported import Found, Imported, Wanted

@@ -13,10 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..backbone import Backbone, Layout
 from ..forms import Prefix, SoftPrompt
 from ..heads import Head
 from ..prompt import as_prefix
+from ..runtime.backbone import Backbone, Layout
 from . import peft_config
 from .errors import Inexact, UnreadableFile
 from .foreign import Source, shown

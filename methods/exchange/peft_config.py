@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ..task import Kind
+from ..rows.task import Kind
 from .errors import Inexact, UnreadableFile
 from .foreign import shown
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..artifact import Artifact
-from ..backbone import Backbone
 from ..forms import Prefix, parts
+from ..runtime.backbone import Backbone
 from .naming import public_name
 from .outgoing import Outgoing, base_of, settings_of
 from .peft import COLUMNS, PROMPT, ROWS

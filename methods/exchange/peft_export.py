@@ -11,10 +11,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..artifact import Artifact
-from ..backbone import Backbone
 from ..forms import Prefix
 from ..heads import ClassifierHead, LinearHead, SpanHead, TagHead
 from ..prompt import as_matrix
+from ..runtime.backbone import Backbone
 from .errors import Inexact
 from .outgoing import KEEP, TRAIN, Exported, Outgoing, only_part, rows_before_everything, settings_of, speaks, wording
 from .peft import COLUMNS, CONFIG, PROMPT, ROWS, UNDER, WEIGHTS, folded, layer_order

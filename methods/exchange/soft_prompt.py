@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from ..backbone import Backbone
 from ..forms import SoftPrompt
+from ..runtime.backbone import Backbone
 from .errors import Inexact, UnreadableFile
 from .foreign import Source
 from .imported import Found, Imported, Wanted

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import torch
 
-from ..backbone import Backbone
 from ..forms import SoftPrompt
+from ..runtime.backbone import Backbone
 from .errors import Inexact
 from .foreign import Source
 from .imported import Found, Imported, Wanted

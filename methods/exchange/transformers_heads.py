@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from .. import stored
-from ..backbone import Backbone
 from ..heads import ClassifierHead, Head, LinearHead, SpanHead, TagHead
 from ..heads.classifier import Activation
-from ..task import Kind
+from ..rows.task import Kind
+from ..runtime.backbone import Backbone
 from .errors import Inexact
 from .foreign import shown
 from .tensors import TensorFile

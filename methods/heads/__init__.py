@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import torch
 
-from ..backbone import Backbone
 from ..errors import InvalidSetting
-from ..task import Task
+from ..rows.task import Task
+from ..runtime.backbone import Backbone
 from .choice import ChoiceHead
 from .classifier import ClassifierHead
 from .generation import GenerationHead

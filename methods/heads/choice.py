@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from ..backbone import Backbone, States
+from ..runtime.backbone import Backbone, States
 from ..types import Batch, Pooling
 from .pooling import pooled
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..backbone import Backbone, States
+from ..runtime.backbone import Backbone, States
 from ..types import Batch, Pooling
 from .pooling import pooled
 

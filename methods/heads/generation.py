@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from ..backbone import Backbone
+from ..runtime.backbone import Backbone
 from ..types import Batch
 
 LONGEST = 32  # tokens of an answer

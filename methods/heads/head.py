@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-from ..backbone import Backbone
+from ..runtime.backbone import Backbone
 from ..types import Batch
 
 

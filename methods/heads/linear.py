@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from ..backbone import Backbone, States
+from ..runtime.backbone import Backbone, States
 from ..types import Batch, Pooling
 from .pooling import pooled, through_pooler
 

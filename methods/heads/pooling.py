@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..backbone import States
+from ..runtime.backbone import States
 from ..types import Batch, Pooling
 
 

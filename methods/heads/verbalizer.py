@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..backbone import Backbone, States
 from ..errors import InvalidSetting
+from ..runtime.backbone import Backbone, States
 from ..types import Batch
 from .pooling import last_column
 

@@ -1,14 +1,14 @@
 """A task's words as an artifact: nothing is trained, so it has no tensors."""
 
 from ..artifact import Artifact, Card
-from ..backbone import Backbone
 from ..errors import InvalidSetting
 from ..heads import GenerationHead, Head, VerbalizerHead
 from ..heads.reasoning import ReasoningHead
 from ..heads.verbalizer import word_ids
-from ..slots import virtual_tokens
-from ..task import Task
-from ..text_prompt import TextPrompt
+from ..rows.slots import virtual_tokens
+from ..rows.task import Task
+from ..rows.text_prompt import TextPrompt
+from ..runtime.backbone import Backbone
 from .checking import check_text_prompt
 from .reasoning import second_trigger
 

@@ -1,12 +1,12 @@
 """Whether a task's words fit its kind and the backbone that will read them."""
 
-from ..backbone import Backbone
 from ..errors import InvalidRow, InvalidSetting
 from ..heads.verbalizer import word_ids
-from ..slots import check_order, check_template
-from ..task import Row, Task
-from ..template import templated
-from ..text_prompt import Demonstration, TextPrompt
+from ..rows.slots import check_order, check_template
+from ..rows.task import Row, Task
+from ..rows.template import templated
+from ..rows.text_prompt import Demonstration, TextPrompt
+from ..runtime.backbone import Backbone
 
 WORDED = ("classification", "pair", "generation")  # kinds of task that a template can hold
 

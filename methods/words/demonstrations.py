@@ -7,11 +7,11 @@ put on one line, so that no row can pass for one of them.
 import random
 from typing import TYPE_CHECKING
 
-from ..slots import filled
-from ..text_prompt import Demonstration, TextPrompt
+from ..rows.slots import filled
+from ..rows.text_prompt import Demonstration, TextPrompt
 
 if TYPE_CHECKING:
-    from ..task import Row, Task
+    from ..rows.task import Row, Task
 
 DIVIDER = "\n\n"
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..artifact import Artifact
 from ..errors import InvalidSetting
-from ..text_prompt import TextPrompt
+from ..rows.text_prompt import TextPrompt
 
 
 def voted(prompt: TextPrompt | None, outputs: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:

@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..backbone import Backbone
 from ..heads.generation import GenerationHead
 from ..heads.reasoning import ReasoningHead
-from ..text_prompt import Reasoning
+from ..rows.text_prompt import Reasoning
+from ..runtime.backbone import Backbone
 from .demonstrations import DIVIDER
 
 if TYPE_CHECKING:
-    from ..encoding import Example
-    from ..task import Task
+    from ..rows.encoding import Example
+    from ..rows.task import Task
 
 # What is said after examples: the places of the rows that are asked, their examples, how many tokens at the most.
 Speak: TypeAlias = "Callable[[Sequence[int], Sequence[Example], int], list[list[int]]]"

@@ -5,13 +5,13 @@ from itertools import groupby
 import torch
 
 from ..artifact import Artifact
-from ..backbone import Backbone
-from ..bank import Bank
-from ..collation import collate
-from ..encoding import Example, encode
 from ..errors import InvalidSetting
 from ..forms import Form
-from ..task import Row
+from ..rows.collation import collate
+from ..rows.encoding import Example, encode
+from ..rows.task import Row
+from ..runtime.backbone import Backbone
+from ..runtime.bank import Bank
 
 
 def rendered(backbone: Backbone, artifact: Artifact, row: Row) -> list[str]:

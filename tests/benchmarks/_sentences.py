@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from methods import Backbone, Row, Task, encode
-from methods.encoding import Example
+from methods.rows.encoding import Example
 
 # words per row of the 6,909 sentences at 0 %, 10 %, ..., 100 %
 DECILES = (2, 8, 11, 14, 16, 19, 21, 24, 27, 32, 52)

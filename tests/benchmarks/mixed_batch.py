@@ -3,7 +3,7 @@
 import torch
 
 from methods import Artifact, Backbone, Card, LinearHead, Prefix, Row, Task, encode, predict
-from methods.collation import collate
+from methods.rows.collation import collate
 
 from ._peers import peft_classifier
 from ._turns import Results, in_turn, result

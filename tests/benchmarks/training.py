@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from methods import Backbone, Learner, Plan, Progress, Task, collate, method, train
-from methods.encoding import Example
+from methods.rows.encoding import Example
 
 from ._peers import peft_classifier
 from ._sentences import TASK, sentences

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from methods import Backbone, InvalidSetting, Learner, Plan, Prefix, Progress, Row, Task, encode, method, train
-from methods.activations import Activations, lowest_layer
-from methods.attention import Call
-from methods.encoding import Example
+from methods.rows.encoding import Example
+from methods.runtime.activations import Activations, lowest_layer
+from methods.runtime.attention import Call
 from tests.backbones import tiny as saved
 
 Data = tuple[Task, list[Row]]
@@ -45,7 +45,7 @@ def test_lower_layers_are_not_run_again(tiny: Backbone, sentiment: Data) -> None
     """Of three layers with a prompt in the last, one is run: one call of its attention instead of three."""
     (encoded,) = examples(tiny, sentiment)
     kept = Activations(tiny, 2, [encoded])
-    from methods.collation import collate
+    from methods.rows.collation import collate
 
     batch = collate(tiny, encoded[:2])
     call = Call(below=kept.below(encoded[:2], batch), visited=[])
@@ -72,7 +72,7 @@ def test_rows_beyond_the_bound_are_computed_each_time(tiny: Backbone, sentiment:
 def test_a_resumed_run_sees_the_same_states(tiny: Backbone, sentiment: Data) -> None:
     """Kept states depend on the data alone, not on the batch that first asks for them."""
     (encoded,) = examples(tiny, sentiment)
-    from methods.collation import collate
+    from methods.rows.collation import collate
 
     batch = collate(tiny, encoded[3:5])
     first, second = (Activations(tiny, 1, [encoded]).below(encoded[3:5], batch).states for _ in range(2))

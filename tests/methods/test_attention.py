@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from methods.attention import Call, LayerPrefix, prefix_attention
+from methods.runtime.attention import Call, LayerPrefix, prefix_attention
 
 
 def module(**attributes: object) -> nn.Module:

@@ -14,10 +14,10 @@ from torch.nn.utils import parametrize
 
 from methods import METHODS, Backbone, InvalidSetting, Learner, Plan, Progress, Row, Task, TextPrompt, encode, train
 from methods.baselines import BASELINES, COMPARED, method
-from methods.collation import collate
-from methods.fingerprint import hash_weights
 from methods.prefix_tuning import PrefixTuning
 from methods.prompt import PromptModule
+from methods.rows.collation import collate
+from methods.runtime.fingerprint import hash_weights
 from tests.backbones import tiny as tiny_of
 
 Data = tuple[Task, list[Row]]

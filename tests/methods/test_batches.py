@@ -6,7 +6,7 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from methods.batches import TOKENS, WASTE, batches_per_epoch, epoch_batches, micro_batches
+from methods.rows.batches import TOKENS, WASTE, batches_per_epoch, epoch_batches, micro_batches
 
 Lengths = st.lists(st.lists(st.integers(3, 60), min_size=1, max_size=90), min_size=1, max_size=3)
 

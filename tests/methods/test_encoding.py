@@ -3,7 +3,7 @@
 import pytest
 
 from methods import Backbone, InvalidRow, Row, Task, encode
-from methods.collation import collate
+from methods.rows.collation import collate
 
 PAIR = Task("nli", "pair", ("no", "yes"))
 QA = Task("qa", "span-qa")

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from methods import Artifact, Backbone, Card, Learner, Plan, Progress, Row, Task, encode, method, predict, train
-from methods.bank import Bank
-from methods.collation import collate
-from methods.fingerprint import hash_weights
-from methods.reading import read
+from methods.rows.collation import collate
+from methods.runtime.bank import Bank
+from methods.runtime.fingerprint import hash_weights
+from methods.runtime.reading import read
 from tests.backbones import tiny as tiny_of
 
 MOOD = Task("mood", "classification", ("bad", "good"))

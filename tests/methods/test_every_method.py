@@ -34,11 +34,11 @@ from methods import (
     predict,
     train,
 )
-from methods.bank import Bank
 from methods.checkpoint import load_checkpoint, save_checkpoint
-from methods.collation import collate
-from methods.fingerprint import hash_weights
-from methods.reading import read
+from methods.rows.collation import collate
+from methods.runtime.bank import Bank
+from methods.runtime.fingerprint import hash_weights
+from methods.runtime.reading import read
 
 Data = tuple[Task, list[Row]]
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from methods import Backbone, InvalidSetting, Prefix, Row, SoftPrompt, Stack, Task, TextPrompt, encode, method, parts
-from methods.bank import Bank
-from methods.collation import collate
+from methods.beginnings.geometry import Geometry, PrefixGeometry, SoftGeometry
+from methods.beginnings.initializers import Initializer, common_words
 from methods.forms import Form
-from methods.geometry import Geometry, PrefixGeometry, SoftGeometry
-from methods.initializers import Initializer, common_words
+from methods.rows.collation import collate
+from methods.runtime.bank import Bank
 from tests.backbones import tiny as tiny_of
 
 MOOD = Task("mood", "classification", ("good", "very bad", "dullish"))

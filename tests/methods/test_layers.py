@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from methods import Backbone, InvalidSetting, Prefix, Row, Task, TextPrompt, encode, method, parts
-from methods.bank import Bank
-from methods.collation import collate
-from methods.layers import chosen_layers
-from methods.places import chosen_places
+from methods.beginnings.layers import chosen_layers
+from methods.beginnings.places import chosen_places
+from methods.rows.collation import collate
+from methods.runtime.bank import Bank
 from tests.backbones import tiny as tiny_of
 
 TASK = Task("t", "classification", ("a", "b"))

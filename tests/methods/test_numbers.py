@@ -25,9 +25,9 @@ from methods import (
     method,
     totals,
 )
-from methods.backbone import States
-from methods.collation import collate
-from methods.encoding import Example
+from methods.rows.collation import collate
+from methods.rows.encoding import Example
+from methods.runtime.backbone import States
 from methods.training import schedule
 
 

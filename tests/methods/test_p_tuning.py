@@ -21,7 +21,7 @@ from methods import (
     predict,
     train,
 )
-from methods.prompt_encoder import PromptEncoder
+from methods.beginnings.prompt_encoder import PromptEncoder
 
 LABELS = ("negative", "positive")
 TASK = Task("t", "classification", LABELS)

@@ -12,11 +12,11 @@ from safetensors.torch import load
 from torch import Tensor
 
 from methods import Artifact, Backbone, Bank, SoftPrompt
-from methods.collation import collate
-from methods.decoding import generate
-from methods.encoding import Example
 from methods.exchange import EXPORTERS, Outgoing, Source, Wanted, artifact_of, card_of, recognised, shared_of, task_of
-from methods.reading import read
+from methods.rows.collation import collate
+from methods.rows.encoding import Example
+from methods.runtime.decoding import generate
+from methods.runtime.reading import read
 from tests.backbones import tiny, tiny_bert
 
 # peft 0.21 asks transformers 5.23 for a property by its old name whenever a prompt is put on a model.

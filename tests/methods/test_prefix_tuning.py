@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from methods import Backbone, InvalidSetting, Learner, Prefix, Row, SoftPrompt, Task, encode, method, parts
-from methods.bank import Bank
-from methods.collation import collate
-from methods.decoding import target_logits
+from methods.beginnings.reparameterization import MIDDLE, MLP, solve
 from methods.forms import Form
-from methods.reparameterization import MIDDLE, MLP, solve
+from methods.rows.collation import collate
+from methods.runtime.bank import Bank
+from methods.runtime.decoding import target_logits
 from tests.backbones import tiny as tiny_of
 
 TASK = Task("t", "classification", ("a", "b"))

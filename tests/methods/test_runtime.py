@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from methods import Backbone, Bank, Form, InvalidSetting, Prefix, SoftPrompt, Stack
-from methods.collation import collate
-from methods.decoding import generate, target_logits
-from methods.encoding import Example
+from methods.rows.collation import collate
+from methods.rows.encoding import Example
+from methods.runtime.decoding import generate, target_logits
 from methods.types import PLACEMENTS, Batch
 from tests.backbones import FAMILIES, tiny
 
@@ -185,7 +185,7 @@ def test_a_text_of_full_length_still_runs_and_keeps_its_length(backbones: dict[s
 @pytest.mark.parametrize("name", PREFIXED)
 def test_a_prefix_in_the_last_layer_leaves_the_layers_below_alone(backbones: dict[str, Backbone], name: str) -> None:
     """No layer gives no change; the last layer's prefix changes the end and not the attention before it."""
-    from methods.attention import Call
+    from methods.runtime.attention import Call
 
     backbone = backbones[name]
     batch = collate(backbone, [example(backbone, TEXTS[0])])

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from methods import Backbone, InvalidRow, InvalidSetting, Row, Task, TextPrompt, encode
-from methods.slots import check_template, virtual_tokens
-from methods.text_prompt import Demonstration, Reasoning
+from methods.rows.slots import check_template, virtual_tokens
+from methods.rows.text_prompt import Demonstration, Reasoning
 from tests.backbones import tiny
 from tests.letters import letter_gpt2
 

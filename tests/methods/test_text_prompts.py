@@ -32,7 +32,7 @@ from methods import (
 )
 from methods.heads import GenerationHead
 from methods.heads.reasoning import ReasoningHead
-from methods.text_prompt import Demonstration, Reasoning
+from methods.rows.text_prompt import Demonstration, Reasoning
 from methods.words.artifact import worded
 from methods.words.patterns import alone, voted
 from methods.words.reasoning import extracted, reasoned

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from .errors import InvalidSetting
+from ..errors import InvalidSetting
 from .text_prompt import TextPrompt
 
 Kind = Literal["classification", "pair", "tagging", "span-qa", "multiple-choice", "generation"]

@@ -1,7 +1,7 @@
 """Which layers a setting names: `all`, `first:2`, `last:2`, or numbers from 0 such as `3,4,5`."""
 
-from .errors import InvalidSetting
-from .types import Place
+from ..errors import InvalidSetting
+from ..types import Place
 
 
 def chosen_layers(setting: int | str, count: int, place: Place) -> tuple[int, ...]:

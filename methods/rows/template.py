@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from .backbone import Backbone
-from .errors import InvalidRow, InvalidSetting
+from ..errors import InvalidRow, InvalidSetting
+from ..runtime.backbone import Backbone
+from ..words.demonstrations import DIVIDER, one_line, shown
+from ..words.reasoning import tokens_behind
 from .slots import Segment, check_order, segments
 from .text_prompt import TextPrompt
-from .words.demonstrations import DIVIDER, one_line, shown
-from .words.reasoning import tokens_behind
 
 if TYPE_CHECKING:
     from .task import Row, Task

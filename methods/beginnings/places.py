@@ -1,9 +1,9 @@
 """Whose keys and values a prefix stands before: those of an encoder, of a decoder, or between the two."""
 
-from .backbone import Backbone
-from .errors import InvalidSetting
-from .task import Task
-from .types import PLACES, Place
+from ..errors import InvalidSetting
+from ..rows.task import Task
+from ..runtime.backbone import Backbone
+from ..types import PLACES, Place
 
 
 def chosen_places(backbone: Backbone, task: Task, setting: str) -> tuple[Place, ...]:

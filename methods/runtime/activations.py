@@ -10,15 +10,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..errors import InvalidSetting
+from ..forms import Form, Prefix, SoftPrompt, parts
+from ..rows.batches import micro_batches
+from ..rows.collation import collate
+from ..rows.encoding import Example
+from ..types import Batch
 from .attention import Below, Call
 from .backbone import Backbone
-from .batches import micro_batches
-from .collation import collate
-from .encoding import Example
-from .errors import InvalidSetting
-from .forms import Form, Prefix, SoftPrompt, parts
 from .resumption import make_resumable
-from .types import Batch
 
 BYTES = 2 << 30  # of states kept; rows beyond are computed anew each time
 

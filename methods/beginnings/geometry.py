@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from .backbone import Backbone, Layout
-from .forms import Form, Part, Prefix, SoftPrompt, parts
+from ..forms import Form, Part, Prefix, SoftPrompt, parts
+from ..prompt import as_matrix, as_prefix
+from ..runtime.backbone import Backbone, Layout
+from ..types import Place, Placement
 from .layers import chosen_layers
-from .prompt import as_matrix, as_prefix
-from .types import Place, Placement
 
 
 @dataclass(frozen=True)

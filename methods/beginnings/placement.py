@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 
-from .backbone import Backbone
-from .errors import InvalidSetting
-from .slots import virtual_tokens
-from .task import Task
-from .types import Placement
+from ..errors import InvalidSetting
+from ..rows.slots import virtual_tokens
+from ..rows.task import Task
+from ..runtime.backbone import Backbone
+from ..types import Placement
 
 _LAST = re.compile(r"\{prompt(:\d+)?\}\s*$")
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .backbone import Backbone
+from ..runtime.backbone import Backbone
+from ..types import Batch
 from .encoding import Example
-from .types import Batch
 
 
 def collate(backbone: Backbone, examples: Sequence[Example]) -> Batch:

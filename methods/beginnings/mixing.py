@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
-from .errors import InvalidSetting
-from .forms import Form, stack
+from ..errors import InvalidSetting
+from ..forms import Form, stack
 from .geometry import described, taken_apart
 
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from ..heads import Head
+from ..types import Batch
 from .attention import Below
 from .backbone import Backbone, States
 from .bank import Bank
 from .decoding import target_logits
-from .heads import Head
-from .types import Batch
 
 
 def read(

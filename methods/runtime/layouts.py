@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..types import Architecture, Place
 from .attention import Call, Layer
-from .types import Architecture, Place
 
 TEXT, TARGET = torch.tensor([[3, 4, 3]]), torch.tensor([[3, 4]])  # lengths that tell a module's place
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..types import PLACEMENTS, Batch
 from .bank import SoftRows
-from .types import PLACEMENTS, Batch
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .errors import InvalidSetting
+from ..errors import InvalidSetting
 
 
 def recompute(model: PreTrainedModel) -> None:

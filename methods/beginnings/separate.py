@@ -5,9 +5,9 @@ from typing import TypeAlias
 
 from torch import nn
 
-from .forms import Form, stack
+from ..forms import Form, stack
+from ..prompt import PromptModule
 from .geometry import Geometry
-from .prompt import PromptModule
 
 Trained: TypeAlias = tuple[Geometry, nn.Module]  # where rows stand, and what gives them [P, W]
 

@@ -10,11 +10,11 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from ..types import Batch
 from .attention import Call
 from .backbone import Backbone, Sequence
 from .bank import PromptRows
 from .positions import given
-from .types import Batch
 
 
 def target_logits(backbone: Backbone, batch: Batch, prompts: PromptRows | None) -> Tensor:

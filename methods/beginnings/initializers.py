@@ -11,12 +11,12 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from .backbone import Backbone
-from .errors import InvalidSetting
-from .forms import Form, Prefix
+from ..errors import InvalidSetting
+from ..forms import Form, Prefix
+from ..prompt import as_matrix
+from ..rows.task import Task
+from ..runtime.backbone import Backbone
 from .geometry import Geometry, PrefixGeometry, SoftGeometry, described, taken_apart
-from .prompt import as_matrix
-from .task import Task
 
 Init: TypeAlias = Literal["vocabulary", "random", "label-words", "text"]
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import InvalidSetting
+from ..errors import InvalidSetting
 
 _SLOT = re.compile(r"\{([a-z]+)(?::(\d+))?\}")
 _VIRTUAL = re.compile(r"\{prompt(:\d+)?\} ?")

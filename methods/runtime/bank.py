@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..forms import Form, Prefix, SoftPrompt, parts
+from ..types import PLACEMENTS, PLACES, Place
 from .attention import Layer, LayerPrefix, PrefixRows
-from .forms import Form, Prefix, SoftPrompt, parts
-from .types import PLACEMENTS, PLACES, Place
 
 
 @dataclass(frozen=True)

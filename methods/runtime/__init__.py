@@ -1,0 +1,1 @@
+"""The frozen model, and how prompts meet it."""
