@@ -32,7 +32,7 @@ class LayerPrefix:
     keys: Tensor  # [B, N, P, D]
     values: Tensor  # [B, N, P, D]
     mask: Tensor  # [B, P], true where the row has a prefix position
-    shift: Tensor | None = None  # [B], by how many positions it moves the text of the row
+    moving: Tensor | None = None  # [B, P], true where a prefix position is counted and moves the row's text
 
 
 PrefixRows = Mapping[Layer, LayerPrefix]
@@ -87,11 +87,15 @@ def prefix_attention(
     at = prompt_call.layer(module)
     if prompt_call.captured is not None and at is not None:
         prompt_call.captured[at] = (key, value)
+    if at is not None and hasattr(module, "relative_attention_bias"):
+        _look_up(module, query, key, at[0], prompt_call)
     layer = prompt_call.prefix.get(at) if at is not None else None
     if layer is None or at is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if (bias := options.get("position_bias")) is not None:
-        options["position_bias"] = _longer_bias(module, bias, layer, at[0], prompt_call)
+        front = prompt_call.relative.get(at[0])
+        longer = functional.pad(bias, (layer.keys.shape[2], 0))
+        options["position_bias"] = longer if front is None else longer + functional.pad(front, (0, bias.shape[3]))
     options["is_causal"] = False
     return sdpa_attention_forward(
         module,
@@ -128,27 +132,26 @@ def _text_mask(module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | Non
     return seen.tril(key.shape[2] - query.shape[2]) if getattr(module, "is_causal", False) else seen
 
 
-def _longer_bias(module: nn.Module, bias: Tensor, layer: LayerPrefix, place: Place, call: Call) -> Tensor:
-    """T5's additive position bias [1 or B, N, T, S] with the prefix in front.
+def _look_up(module: Any, query: Tensor, key: Tensor, place: Place, call: Call) -> None:
+    """T5's additive bias [B, N, T, P] of a place's prefix, from the table that only the place's first layer has.
 
-    A prefix has no position, so its bias is zero; one that moves the text has positions 0..P-1 before it, and the
-    bias that the first layer's table gives them.
+    A prefix has no position, so its bias is zero; one that moves the text has positions 0, 1, ... before it.
     """
-    length = layer.keys.shape[2]
-    if layer.shift is None:
-        return functional.pad(bias, (length, 0))
-    if hasattr(module, "relative_attention_bias"):
-        tokens, past = bias.shape[2], bias.shape[3] - bias.shape[2]
-        query = torch.arange(tokens, device=bias.device)[None, :, None] + past + layer.shift[:, None, None]
-        buckets = module._relative_position_bucket(  # pyright: ignore[reportCallIssue] - T5Attention's own
-            torch.arange(length, device=bias.device)[None, None, :] - query,
-            bidirectional=not module.is_decoder,
-            num_buckets=module.relative_attention_num_buckets,
-            max_distance=module.relative_attention_max_distance,
-        )
-        call.relative[place] = module.relative_attention_bias(buckets).permute(0, 3, 1, 2)  # pyright: ignore[reportCallIssue] - T5Attention's own
-    front = call.relative[place]
-    return torch.cat([front, bias.expand(len(front), -1, -1, -1)], dim=3)
+    found = [layer.moving for (where, _), layer in call.prefix.items() if where == place and layer.moving is not None]
+    if not found:
+        return
+    moving = found[0]
+    at = moving.cumsum(1) - 1
+    past = key.shape[2] - query.shape[2]
+    text = torch.arange(query.shape[2], device=key.device)[None, :] + past + moving.sum(1, keepdim=True)
+    buckets = module._relative_position_bucket(
+        at[:, None, :] - text[:, :, None],
+        bidirectional=not module.is_decoder,
+        num_buckets=module.relative_attention_num_buckets,
+        max_distance=module.relative_attention_max_distance,
+    )
+    bias = module.relative_attention_bias(buckets).permute(0, 3, 1, 2)
+    call.relative[place] = bias * moving[:, None, None, :].to(bias.dtype)
 
 
 AttentionInterface.register(ATTENTION, prefix_attention)

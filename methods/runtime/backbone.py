@@ -118,6 +118,8 @@ class Backbone:
                             f"a prefix of shape {shape} in layers {layers} does not fit {own.layers} {place} layers"
                             f" of {own.heads} heads of {own.head_dim}"
                         )
+                    if place == "cross" and part.shifts:
+                        raise InvalidSetting("a cross prefix stands before no text, so it moves no text")
                 case SoftPrompt():
                     pass
 

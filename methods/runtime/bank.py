@@ -42,17 +42,17 @@ class PlaceBank:
     key_values: Tensor  # [K, L, 2, N, P, D], zero where a form has no prefix
     mask: Tensor  # [K, L, P], true where it has one
     layers: tuple[int, ...]  # which layers the L are
-    shift: Tensor | None  # [K], by how many positions it moves the text
+    moving: Tensor | None  # [K, P], true where a prefix position moves the text
     even: bool  # whether every layer has the same mask
 
     def rows(self, place: Place, index: Tensor) -> Mapping[Layer, LayerPrefix]:
         """Every layer's prefix for rows that use the forms index [b]."""
         everyone = torch.equal(index, torch.arange(len(self.mask), device=index.device))  # then nothing is copied
         chosen, mask = (tensor if everyone else tensor[index] for tensor in (self.key_values, self.mask))
-        shift = None if self.shift is None else self.shift[index]
+        moving = None if self.moving is None else self.moving[index]
         masks = [mask[:, 0]] * len(self.layers) if self.even else list(mask.unbind(1))
         return {
-            (place, layer): LayerPrefix(chosen[:, i, 0], chosen[:, i, 1], masks[i], shift)
+            (place, layer): LayerPrefix(chosen[:, i, 0], chosen[:, i, 1], masks[i], moving)
             for i, layer in enumerate(self.layers)
         }
 
@@ -86,8 +86,8 @@ class Bank:
         shifts: dict[Place, Tensor] = {}
         for place, bank in self.prefixes.items():
             prefix |= bank.rows(place, index)
-            if bank.shift is not None:
-                shifts[place] = bank.shift[index]
+            if bank.moving is not None:
+                shifts[place] = bank.moving[index].sum(1)
         return PromptRows(self.soft and self.soft.rows(index), prefix, shifts)
 
 
@@ -131,6 +131,10 @@ def _stack_prefix(forms: Sequence[Sequence[Prefix]]) -> PlaceBank:
             stacked[k, chosen, :, :, first:last] = part.key_values
             mask[k, chosen, first:last] = True
             first = last
-    moved = [sum(part.key_values.shape[3] for part in of_form if part.shifts) for of_form in forms]
-    shift = torch.tensor(moved, device=stacked.device) if any(moved) else None
-    return PlaceBank(stacked, mask, layers, shift, even=all(part.layers == layers for part in present))
+    moving = torch.zeros(len(forms), max(lengths), dtype=torch.bool, device=stacked.device)
+    for k, of_form in enumerate(forms):
+        counts = [part.shifts for part in of_form for _ in range(part.key_values.shape[3])]
+        moving[k, : len(counts)] = torch.tensor(counts, dtype=torch.bool)
+    return PlaceBank(
+        stacked, mask, layers, moving if moving.any() else None, even=all(part.layers == layers for part in present)
+    )

@@ -343,3 +343,37 @@ def test_each_place_of_an_encoder_decoder_acts_by_itself(backbones: dict[str, Ba
         states, logits = run(prefix(backbone, 3, (0, 1), place))
         assert torch.equal(states, encoded) == (place != "encoder")
         assert (logits - said).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", PREFIXED)
+def test_prefixes_that_move_the_text_leave_their_neighbours_alone(backbones: dict[str, Backbone], name: str) -> None:
+    """Both geometries in one batch, and in one row, in the first layer or above it."""
+    backbone = backbones[name]
+    moving = replace(prefix(backbone, 4, (0, 1, 2)), shifts=True)
+    upper = replace(prefix(backbone, 5, (1, 2)), shifts=True)
+    forms: list[Form] = [moving, prefix(backbone, 3, (0, 2)), upper, Stack((prefix(backbone, 2, (0, 1)), moving)), None]
+    for form, text, row in zip(forms, TEXTS, of_texts(backbone, forms, TEXTS), strict=True):
+        torch.testing.assert_close(row, of_texts(backbone, [form], [text])[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_moved_and_unmoved_targets_do_not_meet(backbones: dict[str, Backbone], name: str) -> None:
+    backbone = backbones[name]
+    moving = replace(prefix(backbone, 4, (0, 1), "decoder"), shifts=True)
+    upper = replace(prefix(backbone, 2, (1,), "decoder"), shifts=True)
+    forms: list[Form] = [moving, prefix(backbone, 3, (0, 1), "decoder"), upper, None]
+    rows = [example(backbone, text, target="the old bridge") for text in TEXTS[:4]]
+    with torch.no_grad():
+        together = target_logits(backbone, collate(backbone, rows), Bank.of(forms).rows(torch.arange(4)))
+        for form, row, logits in zip(forms, rows, together, strict=True):
+            alone = target_logits(backbone, collate(backbone, [row]), Bank.of([form]).rows(torch.tensor([0])))[0]
+            torch.testing.assert_close(logits, alone, atol=1e-5, rtol=0)
+    batch = collate(backbone, [example(backbone, text) for text in TEXTS[:4]])
+    prompts = Bank.of(forms).rows(torch.arange(4))
+    assert generate(backbone, batch, prompts, 6) == generate(backbone, batch, prompts, 6, cache=False)
+
+
+def test_a_cross_prefix_has_no_positions_to_move(backbones: dict[str, Backbone]) -> None:
+    crossing = replace(prefix(backbones["t5"], 3, (0, 1), "cross"), shifts=True)
+    with pytest.raises(InvalidSetting, match="moves no text"):
+        backbones["t5"].check_form(crossing)
