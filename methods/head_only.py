@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 
 from .forms import Form
+from .hyperparameters import Rate
 from .prompt import PromptModule, Start
 from .rows.task import Task
 from .runtime.backbone import Backbone
@@ -17,7 +18,7 @@ class HeadOnly:
     """No prompt at all; only the heads learn."""
 
     name: ClassVar[str] = "head-only"
-    head_learning_rate: float = 1e-2
+    head_learning_rate: Rate = 1e-2
 
     @property
     def learning_rate(self) -> float:

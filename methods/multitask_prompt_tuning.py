@@ -18,6 +18,7 @@ from .beginnings.initializers import Init, Initializer
 from .beginnings.placement import placed
 from .errors import InvalidSetting
 from .forms import Form, Prefix, SoftPrompt
+from .hyperparameters import Length, Rank, Rate
 from .prompt import PromptModule, Start
 from .rows.task import Task
 from .runtime.backbone import Backbone
@@ -32,22 +33,20 @@ class MultitaskPromptTuning:
     """
 
     name: ClassVar[str] = "mpt"
-    length: int = 16
-    rank: int = 1
+    length: Length = 16
+    rank: Rank = 1
     form: Literal["prefix", "soft-prompt"] = "prefix"
     layers: int | str = "all"
     placement: Placement = "after-first"
     init: Init = "vocabulary"
     init_text: str = ""
-    learning_rate: float = 3e-2
-    head_learning_rate: float = 1e-2
+    learning_rate: Rate = 3e-2
+    head_learning_rate: Rate = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
     ) -> PromptModule:
         """The shared prompt from words, or from `start`, and each task's factors at one."""
-        if self.rank < 1:
-            raise InvalidSetting(f"rank {self.rank} is not possible; give 1 or more")
         if self.form == "prefix" and isinstance(start, SoftPrompt):
             raise InvalidSetting("the given shared prompt is a soft prompt", hint="add --set form=soft-prompt")
         if self.form == "soft-prompt" and isinstance(start, Prefix):

@@ -16,7 +16,7 @@ from .beginnings.initializers import begun
 from .beginnings.placement import placed
 from .beginnings.prompt_encoder import PromptEncoder
 from .beginnings.separate import SeparatePrompts, Trained
-from .errors import InvalidSetting
+from .hyperparameters import Length, Rate
 from .prompt import PromptModule, Start
 from .rows.task import Task
 from .runtime.backbone import Backbone
@@ -31,18 +31,16 @@ class PTuning:
     """
 
     name: ClassVar[str] = "p-tuning"
-    length: int = 16
+    length: Length = 16
     placement: Placement = "after-first"
     encoder: Literal["lstm", "mlp"] = "lstm"
-    learning_rate: float = 1e-3
-    head_learning_rate: float = 1e-2
+    learning_rate: Rate = 1e-3
+    head_learning_rate: Rate = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
     ) -> PromptModule:
         """K soft prompts, each from a random encoder, or all from `start`."""
-        if self.length < 1:
-            raise InvalidSetting(f"a prompt of length {self.length} is not possible; give 1 or more")
 
         def prompt(task: Task) -> list[Trained]:
             place = placed(backbone, task, self.placement, self.length)

@@ -10,7 +10,7 @@ ours at 0.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 
@@ -19,6 +19,7 @@ from .beginnings.initializers import Init, Initializer
 from .beginnings.reparameterization import RATES, Reparameterization, trainable
 from .beginnings.separate import SeparatePrompts, Trained
 from .forms import Form
+from .hyperparameters import Length, Rate
 from .prompt import PromptModule, Start
 from .rows.task import Task
 from .runtime.backbone import Backbone
@@ -29,14 +30,14 @@ class PTuningV2:
     """A prefix per task, or one for all tasks, in any layers."""
 
     name: ClassVar[str] = "p-tuning-v2"
-    length: int = 16
+    length: Length = 16
     layers: int | str = "all"
     share: bool = False
     reparameterization: Reparameterization = "none"
     init: Init = "random"
     init_text: str = ""
-    learning_rate: float = cast(float, None)  # 3e-2, and 5e-4 through an MLP, unless it is given
-    head_learning_rate: float = 1e-2
+    learning_rate: Rate = None  # pyright: ignore[reportAssignmentType] - 3e-2, or 5e-4 through an MLP, if not given
+    head_learning_rate: Rate = 1e-2
 
     def __post_init__(self) -> None:
         """Choose the rate that is not given."""

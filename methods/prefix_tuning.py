@@ -12,7 +12,7 @@ needs a decoder and a task that generates.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 
@@ -22,6 +22,7 @@ from .beginnings.places import chosen_places
 from .beginnings.reparameterization import RATES, Reparameterization, trainable
 from .beginnings.separate import SeparatePrompts, Trained
 from .errors import InvalidSetting
+from .hyperparameters import Length, Rate
 from .prompt import PromptModule, Start
 from .rows.task import Task
 from .runtime.backbone import Backbone
@@ -32,15 +33,15 @@ class PrefixTuning:
     """A separate prefix per task, in any places and layers."""
 
     name: ClassVar[str] = "prefix-tuning"
-    length: int = 16
+    length: Length = 16
     variant: Literal["keys-values", "embedding-only", "infix"] = "keys-values"
     reparameterization: Reparameterization = "none"
     places: str = "all"
     layers: int | str = "all"
     init: Init = "vocabulary"
     init_text: str = ""
-    learning_rate: float = cast(float, None)  # 3e-2, and 5e-4 through an MLP, unless it is given
-    head_learning_rate: float = 1e-2
+    learning_rate: Rate = None  # pyright: ignore[reportAssignmentType] - 3e-2, or 5e-4 through an MLP, if not given
+    head_learning_rate: Rate = 1e-2
 
     def __post_init__(self) -> None:
         """Choose the rate that is not given."""

@@ -16,6 +16,7 @@ from .beginnings.initializers import Init, Initializer
 from .beginnings.placement import placed
 from .beginnings.reparameterization import Free
 from .beginnings.separate import SeparatePrompts, Trained
+from .hyperparameters import Length, Rate
 from .prompt import PromptModule, Start
 from .rows.task import Task
 from .runtime.backbone import Backbone
@@ -27,12 +28,12 @@ class PromptTuning:
     """A separate soft prompt per task."""
 
     name: ClassVar[str] = "prompt-tuning"
-    length: int = 16
+    length: Length = 16
     placement: Placement = "after-first"
     init: Init = "vocabulary"
     init_text: str = ""
-    learning_rate: float = 3e-2
-    head_learning_rate: float = 1e-2
+    learning_rate: Rate = 3e-2
+    head_learning_rate: Rate = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None

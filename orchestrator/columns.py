@@ -1,5 +1,6 @@
 """What one column of a record holds, or why it is no text, label, list of words or offset."""
 
+import json
 from collections.abc import Collection, Mapping
 
 from .formats import is_unicode
@@ -65,7 +66,7 @@ def words(fields: Fields, column: str) -> tuple[str, ...]:
 
 def texts(fields: Fields, column: str, what: str) -> tuple[str, ...]:
     """A list of texts, each with something in it; `what` says in an error what they are."""
-    value = present(fields, column)
+    value = _list(present(fields, column), column)
     if not isinstance(value, list) or not value:
         raise Rejected(f"field {column!r} is not a list of {what}")
     return tuple(checked(one, column) for one in value)
@@ -92,9 +93,19 @@ def _label(value: object, column: str, labels: Collection[str] | None) -> str:
 
 
 def _several(fields: Fields, column: str) -> list[object]:
-    value = present(fields, column)
+    value = _list(present(fields, column), column)
     if isinstance(value, str):
         return list(value.split())
     if not isinstance(value, list):
         raise Rejected(f"field {column!r} is not a list of words")
     return value
+
+
+def _list(value: object, column: str) -> object:
+    """A CSV file has no lists: text that begins like one must be one in JSON."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise Rejected(f"field {column!r} begins like a list and is none in JSON") from None

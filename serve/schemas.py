@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 LONGEST_TEXT = 65_536  # characters
 MOST_INPUTS = 256  # of one request
@@ -29,6 +29,13 @@ class Input(Wire):
     context: Text | None = None
     tokens: tuple[Text, ...] | None = Field(default=None, min_length=1, max_length=MOST_WORDS)
     choices: tuple[Text, ...] | None = Field(default=None, min_length=2, max_length=MOST_CHOICES)
+
+    @field_validator("choices")
+    @classmethod
+    def _each_choice_once(cls, choices: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if choices is not None and len(set(choices)) < len(choices):
+            raise ValueError("each choice once")
+        return choices
 
 
 class PredictRequest(Wire):

@@ -94,6 +94,16 @@ def test_a_bad_question_is_named(tmp_path: Path, record: dict[str, object], reas
 WORDS = {"tokens": ["Ada", "came"], "tags": ["B-PER", "O"]}
 
 
+def test_lists_in_a_csv_are_json_and_never_guessed_at(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    lines = ["tokens,tags", '"[""New York"", ""grew""]","[""B-LOC"", ""O""]"', "Ben went,B-PER O", "\"['a', 'b']\",O O"]
+    file.write_text("\n".join(lines) + "\n")
+    source = read(spec(file, "tagging"), "train")
+    assert [row.tokens for row in source.rows] == [("New York", "grew"), ("Ben", "went")]
+    assert reasons(source) == [(4, "field 'tokens' begins like a list and is none in JSON")]
+    assert source.labels == ("B-LOC", "B-PER", "O")
+
+
 def test_words_and_tags_are_lists_or_split_at_spaces(tmp_path: Path) -> None:
     file = jsonl(
         tmp_path / "a.jsonl",

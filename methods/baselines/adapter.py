@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import InvalidSetting
+from ..hyperparameters import Rate
 from ..prompt import PromptModule, Start
 from ..rows.task import Task
 from ..runtime.backbone import Backbone
@@ -32,8 +33,8 @@ class Adapter:
 
     name: ClassVar[str] = "adapter"
     bottleneck: int = 64
-    learning_rate: float = 1e-3
-    head_learning_rate: float = 1e-2
+    learning_rate: Rate = 1e-3
+    head_learning_rate: Rate = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None

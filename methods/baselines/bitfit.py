@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 
 from ..errors import InvalidSetting
+from ..hyperparameters import Rate
 from ..prompt import PromptModule, Start
 from ..rows.task import Task
 from ..runtime.backbone import Backbone
@@ -23,8 +24,8 @@ class BitFit:
     """The biases of the backbone."""
 
     name: ClassVar[str] = "bitfit"
-    learning_rate: float = 1e-3
-    head_learning_rate: float = 1e-2
+    learning_rate: Rate = 1e-3
+    head_learning_rate: Rate = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None

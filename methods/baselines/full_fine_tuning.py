@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import torch
 
+from ..hyperparameters import Rate
 from ..prompt import PromptModule, Start
 from ..rows.task import Task
 from ..runtime.backbone import Backbone
@@ -21,8 +22,8 @@ class FullFineTuning:
     """A whole model per task."""
 
     name: ClassVar[str] = "full"
-    learning_rate: float = 5e-5
-    head_learning_rate: float = 1e-2
+    learning_rate: Rate = 5e-5
+    head_learning_rate: Rate = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None

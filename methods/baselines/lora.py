@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 from transformers.pytorch_utils import Conv1D
 
 from ..errors import InvalidSetting
+from ..hyperparameters import Rank, Rate
 from ..prompt import PromptModule, Start
 from ..rows.task import Task
 from ..runtime.backbone import Backbone
@@ -36,10 +37,10 @@ class LoRA:
     """A low-rank update of every query and value projection."""
 
     name: ClassVar[str] = "lora"
-    rank: int = 8
+    rank: Rank = 8
     alpha: float = 16.0
-    learning_rate: float = 1e-3
-    head_learning_rate: float = 1e-2
+    learning_rate: Rate = 1e-3
+    head_learning_rate: Rate = 1e-2
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None

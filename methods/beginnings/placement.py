@@ -44,7 +44,7 @@ def _check_slots(task: Task, slots: set[int], length: int) -> None:
         found = " or ".join(map(str, sorted(slots)))
         raise InvalidSetting(
             f"the template of task {task.name!r} has {found} slots {{prompt}} and the prompt has length {length}",
-            hint=f"--set length={max(slots)}, or write slots {{prompt:N}} that add up to {length}",
+            hint=f"write slots {{prompt:N}} that add up to {length} into each template, or change --set length",
         )
 
 

@@ -54,6 +54,7 @@ def encode(backbone: Backbone, task: Task, row: Row, form: Form = None) -> list[
     """
     _check(task, row)
     fits = backbone.max_length - positions_taken(form, backbone.place)
+    _check_fit(backbone, task, _room(backbone, task, fits), form)
     label = task.labels.index(row.label) if row.label is not None and row.label in task.labels else -1
     if task.text_prompt is not None:
         target = _target(backbone, row)
@@ -102,7 +103,21 @@ def _check(task: Task, row: Row) -> None:
 def _room(backbone: Backbone, task: Task, fits: int) -> int:
     """Tokens that a text may have; a decoder keeps room for what it generates."""
     speaks = task.kind == "generation" and backbone.architecture == "decoder"
-    return fits - (min(LONGEST, fits // 2) if speaks else 0)
+    return fits - (LONGEST if speaks else 0)
+
+
+def _check_fit(backbone: Backbone, task: Task, room: int, form: Form) -> None:
+    """A prompt that takes positions must leave some, to the text and to what a decoder says."""
+    if room <= backbone.opens + backbone.closes + 1:
+        raise InvalidRow(
+            f"the prompt of task {task.name!r} leaves {max(room, 0)} of the backbone's {backbone.max_length} positions"
+        )
+    said = positions_taken(form, "decoder") + LONGEST
+    if task.kind == "generation" and backbone.target_length is not None and said > backbone.target_length:
+        raise InvalidRow(
+            f"the prompt of task {task.name!r} and {LONGEST} tokens of an answer need {said} of the decoder's"
+            f" {backbone.target_length} positions"
+        )
 
 
 def _with(example: Example, **changes: Any) -> Example:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..errors import InvalidSetting
 
-_SLOT = re.compile(r"\{([a-z]+)(?::(\d+))?\}")
+_SLOT = re.compile(r"\{([A-Za-z][\w-]*)(?::(\d{1,4}))?\}")
+_BRACED = re.compile(r"\{[^{}]*\}")
 _VIRTUAL = re.compile(r"\{prompt(:\d+)?\} ?")
 SLOTS = ("text", "pair", "mask", "prompt")
 
@@ -42,6 +43,8 @@ def check_template(template: str, kind: str) -> None:
         InvalidSetting: naming what is wrong.
     """
     names = [name for name, _ in _SLOT.findall(template)]
+    if strange := _BRACED.search(_SLOT.sub("", template)):
+        raise InvalidSetting(f"the template has {strange[0]}, which is no slot; known: {', '.join(SLOTS)}")
     for name, count in _SLOT.findall(template):
         if name not in SLOTS:
             raise InvalidSetting(f"the template has the unknown slot {{{name}}}; known: {', '.join(SLOTS)}")

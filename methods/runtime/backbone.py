@@ -50,6 +50,8 @@ class Backbone:
         ):
             if isinstance(table := getattr(stack, "embed_positions", None), nn.Embedding):
                 positions.tell(table)
+        told = self.architecture == "encoder-decoder" and hasattr(self.model.get_decoder(), "embed_positions")
+        self.target_length: int | None = config.max_position_embeddings if told else None  # of a decoder that counts
         self.layouts: Mapping[Place, Layout] = {}
         if self.model.config._attn_implementation == ATTENTION:
             self.layouts = survey(self._both, self.architecture)

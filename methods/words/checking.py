@@ -41,7 +41,15 @@ def check_text_prompt(backbone: Backbone, task: Task) -> TextPrompt:
     for place, one in enumerate(prompt.demonstrations):
         _check_demonstration(task, prompt, one, f"demonstrations.{place}")
     _check_room(backbone, task, prompt)
+    _check_limit(backbone, task, prompt)
     return prompt
+
+
+def _check_limit(backbone: Backbone, task: Task, prompt: TextPrompt) -> None:
+    """What an encoder-decoder may say must fit its decoder; a decoder's is checked with the text."""
+    limits = [prompt.limit, *([prompt.reasoning.limit] if prompt.reasoning else [])]
+    if task.kind == "generation" and backbone.target_length is not None and max(limits) > backbone.target_length:
+        raise InvalidSetting(f"limit: {max(limits)} tokens, and the decoder has {backbone.target_length} positions")
 
 
 def _check_template(backbone: Backbone, task: Task, template: str) -> None:
@@ -76,6 +84,9 @@ def _check_verbalizer(backbone: Backbone, task: Task, prompt: TextPrompt) -> Non
             f"verbalizer: {len(task.labels)} labels and words for {len(prompt.verbalizer)}",
             hint="a prompt in words has no head but the language model's: give each label a word",
         )
+    several = [word for words in prompt.verbalizer for word in set(words)]
+    if twice := next((word for word in several if several.count(word) > 1), None):
+        raise InvalidSetting(f"verbalizer: {twice!r} stands for two labels, which would always be equally likely")
     try:
         word_ids(backbone, prompt.verbalizer)
     except InvalidSetting as error:

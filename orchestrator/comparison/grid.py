@@ -39,7 +39,8 @@ def _check(spec: ComparisonSpec) -> None:
         raise InvalidSpec(f"unknown method {unknown[0]!r}; known methods: {', '.join(sorted(COMPARED))}")
     known = dict.fromkeys([*RUN_KEYS, *(key for name in spec.methods for key in hyperparameters(name))])
     if strangers := [key for key in spec.grid if key not in known]:
-        raise InvalidSpec(f"no method of this comparison has {strangers[0]!r}; known: lr, {', '.join(known)}")
+        names = ", ".join(["lr", *known] if "learning_rate" in known else known)
+        raise InvalidSpec(f"no method of this comparison has {strangers[0]!r}; known: {names}")
     for name in spec.methods:
         for setting in _settings(spec, name):
             method(name, {key: value for key, value in setting.items() if key not in RUN_KEYS})

@@ -1,5 +1,6 @@
 """What a comparison is: methods, the settings to try, seeds; and the cells that this makes."""
 
+import math
 from typing import Self, TypeAlias, TypeVar
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
@@ -49,6 +50,8 @@ class ComparisonSpec(Spec):
         }
         if len(renamed) < len(grid):
             raise ValueError("a key twice")
+        if any(isinstance(value, float) and not math.isfinite(value) for values in grid.values() for value in values):
+            raise ValueError("finite numbers only")
         return renamed
 
     @model_validator(mode="after")

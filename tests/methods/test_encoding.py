@@ -1,9 +1,13 @@
 """Rows to tokens, and back to the characters of an answer."""
 
-import pytest
+from pathlib import Path
 
-from methods import Backbone, InvalidRow, Row, Task, encode
+import pytest
+import torch
+
+from methods import Backbone, InvalidRow, Prefix, Row, SoftPrompt, Task, encode
 from methods.rows.collation import collate
+from tests.backbones import tiny as saved
 
 PAIR = Task("nli", "pair", ("no", "yes"))
 QA = Task("qa", "span-qa")
@@ -61,3 +65,30 @@ def test_padding_is_masked(tiny: Backbone) -> None:
     assert batch.attention_mask.tolist() == [[1] * 9, [1] * 5 + [0] * 4] or batch.attention_mask.sum(1).tolist()[1] == 5
     assert batch.answerable.sum(1).tolist() == [4, 1]
     assert not (batch.answerable & (batch.attention_mask == 0)).any()
+
+
+def test_a_prompt_that_takes_all_positions_is_refused_before_the_backbone_runs(tiny: Backbone) -> None:
+    """64 positions less 62 leave no room for [CLS], a word and [SEP]."""
+    whole = SoftPrompt(torch.zeros(62, 40), "first", shifts=True)
+    with pytest.raises(InvalidRow, match="leaves 2 of the backbone's 64 positions"):
+        encode(tiny, PAIR, Row("the film", "was good"), whole)
+    assert encode(tiny, PAIR, Row("the film", "was good"), SoftPrompt(torch.zeros(62, 40)))
+
+
+def test_a_decoder_keeps_room_for_an_answer_behind_a_prompt_that_takes_positions(tmp_path: Path) -> None:
+    """64 positions less a prompt of 5 and an answer of 32 leave 27 tokens of text."""
+    decoder = Backbone.load(str(saved("gpt2", tmp_path)))
+    form = SoftPrompt(torch.zeros(5, 40), "first", shifts=True)
+    (one,) = encode(decoder, Task("say", "generation"), Row("film " * 60), form)
+    assert len(one.input_ids) == 27
+    with pytest.raises(InvalidRow, match="leaves 0 of"):
+        encode(decoder, Task("say", "generation"), Row("film"), SoftPrompt(torch.zeros(32, 40), "first", shifts=True))
+
+
+def test_a_decoder_that_counts_its_positions_has_room_for_prefix_and_answer(tmp_path: Path) -> None:
+    """A decoder prefix of 40 and an answer of 32 need 72 of 64 positions."""
+    bart = Backbone.load(str(saved("bart", tmp_path)))
+    layout = bart.layout("decoder")
+    front = Prefix(torch.zeros(1, 2, layout.heads, 40, layout.head_dim), (0,), "decoder", shifts=True)
+    with pytest.raises(InvalidRow, match="need 72 of the decoder's 64 positions"):
+        encode(bart, Task("say", "generation"), Row("film"), front)

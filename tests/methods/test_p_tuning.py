@@ -8,7 +8,6 @@ from methods import (
     Artifact,
     Backbone,
     Card,
-    InvalidSetting,
     Learner,
     Plan,
     Progress,
@@ -90,11 +89,6 @@ def test_only_the_embeddings_are_kept(tiny: Backbone, kind: str) -> None:
     assert isinstance(form, SoftPrompt)
     assert form.embeddings.shape == (6, 40)
     assert Artifact(Card("t", TASK, "p-tuning", {}, tiny.fingerprint), form, head).nbytes == 4 * (6 * 40 + 2 * 40 + 2)
-
-
-def test_no_prompt_at_all_is_refused(tiny: Backbone) -> None:
-    with pytest.raises(InvalidSetting, match="length 0 is not possible"):
-        method("p-tuning", {"length": 0}).build(tiny, [TASK], torch.Generator())
 
 
 def test_virtual_tokens_of_many_templates_learn_and_answer_in_one_batch(

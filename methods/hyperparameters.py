@@ -1,0 +1,9 @@
+"""Which numbers a method's hyperparameters can be; checked where they are given by name."""
+
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+Length: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]  # virtual tokens
+Rank: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]
+Rate: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
