@@ -6,4 +6,4 @@ from pydantic import Field
 
 Length: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]  # virtual tokens
 Rank: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]
-Rate: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -34,7 +34,7 @@ class PTuning:
     length: Length = 16
     placement: Placement = "after-first"
     encoder: Literal["lstm", "mlp"] = "lstm"
-    learning_rate: Rate = 1e-3
+    learning_rate: Rate = 5e-3
     head_learning_rate: Rate = 1e-2
 
     def build(

@@ -40,7 +40,7 @@ class PrefixTuning:
     layers: int | str = "all"
     init: Init = "vocabulary"
     init_text: str = ""
-    learning_rate: Rate = None  # pyright: ignore[reportAssignmentType] - 3e-2, or 5e-4 through an MLP, if not given
+    learning_rate: Rate = None  # pyright: ignore[reportAssignmentType] - 3e-2, or 1e-3 through an MLP, if not given
     head_learning_rate: Rate = 1e-2
 
     def __post_init__(self) -> None:

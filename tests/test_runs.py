@@ -228,12 +228,13 @@ def test_no_text_of_a_row_is_written_anywhere(settings: Settings) -> None:
 
 
 COMMAND = [sys.executable, "-m", "orchestrator.cli.main", "train"]
-SAME = ["--epochs", "6", "--batch-size", "4", "--set", "length=5", "--workers", "0"]
+SAME = ["--epochs", "6", "--batch-size", "4", "--workers", "0"]
 
 
-def kill_when(reached: Callable[[list[Event]], bool], settings: Settings) -> str:
+def kill_when(reached: Callable[[list[Event]], bool], settings: Settings, *more: str) -> str:
     """Start a run of its own process and end it with SIGKILL as soon as its events say so."""
-    process = subprocess.Popen([*COMMAND, "--tasks", "mood,colour", *SAME], stderr=subprocess.DEVNULL)
+    command = [*COMMAND, "--tasks", "mood,colour", *SAME, *(more or ("--set", "length=5"))]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         for file in settings.runs.glob("*/events.jsonl"):
@@ -246,12 +247,32 @@ def kill_when(reached: Callable[[list[Event]], bool], settings: Settings) -> str
     raise AssertionError("the run did not get that far")
 
 
-@pytest.mark.parametrize("phase", ["head-only", "mpt"])
-def test_a_run_killed_anywhere_resumes_to_the_same_bytes(settings: Settings, phase: str) -> None:
-    whole = train(settings, epochs=6)
+KILLED: list[tuple[str, str, dict[str, Any]]] = [
+    ("head-only", "mpt", {}),
+    ("mpt", "mpt", {}),
+    ("prompt-tuning", "prompt-tuning", {}),
+    ("prefix-tuning", "prefix-tuning", {"reparameterization": "mlp"}),
+    ("p-tuning", "p-tuning", {"encoder": "lstm"}),
+    ("p-tuning-v2", "p-tuning-v2", {"layers": "last:1"}),
+]
+
+
+@pytest.mark.parametrize(("phase", "method", "more"), KILLED, ids=[phase for phase, _, _ in KILLED])
+def test_a_run_killed_anywhere_resumes_to_the_same_bytes(
+    settings: Settings, phase: str, method: str, more: dict[str, Any]
+) -> None:
+    given = {"length": 5} | more
+    cached = method == "p-tuning-v2"  # the lower layers' states are kept in memory, and are gone with the process
+    whole = train(settings, method=method, hyperparameters=given, epochs=6, cache_activations=cached)
     for old in settings.runs.iterdir():
         (old / "events.jsonl").unlink()
-    run_id = kill_when(lambda new: any(e.get("phase") == phase and e.get("step", 0) > 3 for e in new), settings)
+    options = ["--method", method, *(part for key, value in given.items() for part in ("--set", f"{key}={value}"))]
+    run_id = kill_when(
+        lambda new: any(e.get("phase") == phase and e.get("step", 0) > 3 for e in new),
+        settings,
+        *options,
+        *(["--cache-activations"] if cached else []),
+    )
     with opened(settings) as registry:
         assert len(registry.versions("mood")) == 1
     report = runs.resume(run_id, settings, heard := Heard())

@@ -16,7 +16,7 @@ Reparameterization: TypeAlias = Literal["none", "mlp"]
 Drawn = TypeVar("Drawn", bound=nn.Module)
 
 MIDDLE = 512
-RATES: Mapping[Reparameterization, float] = {"none": 3e-2, "mlp": 5e-4}  # AdamW moves an output by all its 512 weights
+RATES: Mapping[Reparameterization, float] = {"none": 3e-2, "mlp": 1e-3}  # AdamW moves an output by all its 512 weights
 
 
 class Free(nn.Module):
