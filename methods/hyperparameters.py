@@ -4,6 +4,6 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-Length: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]  # virtual tokens
+Length: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]  # virtual tokens, or hidden units
 Rank: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]
 Rate: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]

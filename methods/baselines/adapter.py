@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import InvalidSetting
-from ..hyperparameters import Rate
+from ..hyperparameters import Length, Rate
 from ..prompt import PromptModule, Start
 from ..rows.task import Task
 from ..runtime.backbone import Backbone
@@ -32,7 +32,7 @@ class Adapter:
     """Two bottlenecks in every layer, for encoders built like BERT."""
 
     name: ClassVar[str] = "adapter"
-    bottleneck: int = 64
+    bottleneck: Length = 64
     learning_rate: Rate = 1e-3
     head_learning_rate: Rate = 1e-2
 
@@ -41,8 +41,6 @@ class Adapter:
     ) -> PromptModule:
         """A copy of the backbone with bottlenecks that change almost nothing yet."""
         del start
-        if self.bottleneck < 1:
-            raise InvalidSetting(f"bottleneck {self.bottleneck} is not possible; give 1 or more")
         copied = own_copy(backbone, tasks, self.name)
         outputs = [module for name, module in copied.model.named_modules() if _OUTPUTS.search(name)]
         if len(outputs) != 2 * copied.model.config.num_hidden_layers:

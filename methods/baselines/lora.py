@@ -47,8 +47,6 @@ class LoRA:
     ) -> PromptModule:
         """A copy of the backbone with an update, zero at first, on each projection."""
         del start
-        if self.rank < 1:
-            raise InvalidSetting(f"rank {self.rank} is not possible; give 1 or more")
         copied = own_copy(backbone, tasks, self.name)
         updates = []
         for module, first, count in list(_projections(read_part(copied, tasks[0]))):

@@ -265,7 +265,7 @@ def test_what_a_backbone_cannot_take_is_refused_with_the_reason(tiny: Backbone, 
     with pytest.raises(InvalidSetting, match="bitfit trains biases, and llama has none"):
         build(llama, "bitfit")
     for name, key in (("lora", "rank"), ("adapter", "bottleneck")):
-        with pytest.raises(InvalidSetting, match=f"{key} 0 is not possible"):
+        with pytest.raises(InvalidSetting, match=f"{name}.{key}: Input should be greater than or equal to 1"):
             build(tiny, name, **{key: 0})
 
 
