@@ -1,6 +1,5 @@
 """Tasks by name: those people add from TOML files, and two that come with the package."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,6 +9,7 @@ from typing import Literal
 from registry import Registry
 from registry.errors import Conflict, NotFound
 
+from .documents import document
 from .errors import InvalidSpec, SourceNotFound, UnknownTask
 from .locations import absolute, is_url
 from .specs import Split, TaskSpec, parse
@@ -27,14 +27,9 @@ class Change:
 
 def load(file: Path) -> tuple[TaskSpec, ...]:
     """The `[tasks.NAME]` tables of a TOML file; its relative paths are relative to the file."""
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SourceNotFound(f"no such file: {file}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InvalidSpec(f"{file} is not TOML: {error}") from error
-    tables = document.pop("tasks", None)
-    if document or not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+    found = document(file)
+    tables = found.pop("tasks", None)
+    if found or not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise InvalidSpec(f"{file} must hold [tasks.NAME] tables and nothing else")
     folder = file.absolute().parent
     return tuple(build(name, table, folder, f"{file}: task {name!r}") for name, table in tables.items())

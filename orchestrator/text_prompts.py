@@ -1,6 +1,5 @@
 """A prompt in words as its author writes it down: one TOML file, and the task that it words."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -10,7 +9,8 @@ from methods import Kind, Task
 from methods.rows.text_prompt import Demonstration, Extract, Reasoning, Shots, TextPrompt
 from registry import Registry
 
-from .errors import InvalidSpec, SourceNotFound
+from .documents import document
+from .errors import InvalidSpec
 from .sources import read
 from .specs import Spec, parse, word
 from .tasks import find
@@ -105,13 +105,7 @@ def load(file: Path) -> TextPromptSpec:
         SourceNotFound: there is none.
         InvalidSpec: naming the file and the field.
     """
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SourceNotFound(f"no such file: {file}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InvalidSpec(f"{file} is not TOML: {error}") from error
-    return parse(TextPromptSpec, document, str(file))
+    return parse(TextPromptSpec, document(file), str(file))
 
 
 def worded_task(registry: Registry, spec: TextPromptSpec, file: Path) -> Task:
