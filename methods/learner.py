@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .forms import Form
 from .heads import Head, new_head
 from .prompt import Method, PromptModule, Start
-from .rows.batches import micro_batches
+from .rows.batches import PACKED_WASTE, WASTE, micro_batches
 from .rows.collation import collate
 from .rows.encoding import Example
 from .rows.task import Task
@@ -31,6 +31,9 @@ class Learner(nn.Module):
         self._backbone = [prompts.adapted(backbone)]  # in a list, so that it is neither a submodule nor in the state
         self._heads = list(heads)
         self._activations: Activations | None = None
+        with torch.no_grad():
+            prompted = any(form is not None for form in prompts.forms())
+        self._waste = PACKED_WASTE if prompted and self.backbone.packs else WASTE
         self.to(backbone.device)
 
     @classmethod
@@ -100,5 +103,5 @@ class Learner(nn.Module):
         held = [self._activations is not None and self._activations.holds(example) for example in examples]
         for known in (False, True):
             places = [place for place, one in enumerate(held) if one == known]
-            for group in micro_batches([examples[place].length for place in places]):
+            for group in micro_batches([examples[place].length for place in places], self._waste):
                 yield known, [places[index] for index in group]

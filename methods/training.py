@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import deterministic
 
 from .learner import Learner
 from .rows.batches import batches_per_epoch, epoch_batches
@@ -101,13 +103,19 @@ def schedule(done: int, total: int) -> float:
 
 @contextmanager
 def _repeatable(device: torch.device) -> Iterator[None]:
-    """Equal bytes for equal input on a CPU, where threads otherwise add a gather's gradients in any order."""
-    before = torch.are_deterministic_algorithms_enabled()
+    """Equal bytes for equal input on a CPU, where threads otherwise add a gather's gradients in any order.
+
+    Nothing here reads memory before writing it, so torch need not fill it first.
+    """
+    memory: Any = deterministic
+    before, filled = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(before or device.type == "cpu")
+    memory.fill_uninitialized_memory = filled and before
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+        memory.fill_uninitialized_memory = filled
 
 
 def _accumulate(

@@ -13,6 +13,7 @@ import torch
 
 WINDOW = 8  # batches among which a task's rows are sorted by length
 WASTE = 1.25  # padded tokens over real tokens at which a micro-batch is cut
+PACKED_WASTE = 4.0  # the same where padding is left out of all but attention
 TOKENS = 8192  # padded tokens of a micro-batch at the most
 
 Cursor: TypeAlias = tuple[int, int]  # task index, example index
@@ -47,13 +48,13 @@ def _slices(lengths: Sequence[int], count: int, generator: torch.Generator) -> l
     return [order[start:stop] for start, stop in pairwise(bounds)]
 
 
-def micro_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+def micro_batches(lengths: Sequence[int], waste: float = WASTE) -> Iterator[list[int]]:
     """Indices of rows grouped by similar length, shortest first."""
     group: list[int] = []
     real = 0
     for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
         padded = (len(group) + 1) * lengths[index]
-        if group and (padded > TOKENS or padded > WASTE * (real + lengths[index])):
+        if group and (padded > TOKENS or padded > waste * (real + lengths[index])):
             yield group
             group, real = [], 0
         group.append(index)

@@ -19,6 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from ..types import Place
+from .packing import Packing
 
 ATTENTION = "promptctl"
 
@@ -51,6 +52,7 @@ class Call:
     """One forward's prefixes, and what is learned on the way; a new one for every forward."""
 
     prefix: PrefixRows = field(default_factory=dict)
+    packing: Packing | None = None  # set where the tokens come as one line
     below: Below | None = None
     keep: int | None = None  # go no further than below this layer, and keep the states there
     kept: Tensor | None = None
@@ -79,9 +81,27 @@ def prefix_attention(
     prompt_call: Call | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of query [B, N, T, D] over the prefix and key, value [B, N, S, D]."""
+    """Attention of query [B, N, T, D] over the prefix and key, value [B, N, S, D]; or of a line of tokens, as rows."""
     if prompt_call is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    packing = prompt_call.packing
+    if packing is None:
+        return _attention(module, query, key, value, attention_mask, prompt_call, **options), None
+    query, key, value = (packing.rows(one.transpose(1, 2)).transpose(1, 2) for one in (query, key, value))
+    mask = packing.text_mask(attention_mask, bool(getattr(module, "is_causal", False)))
+    return packing.line(_attention(module, query, key, value, mask, prompt_call, **options)), None
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    prompt_call: Call,
+    **options: Any,
+) -> Tensor:
+    """[B, T, N, D]."""
     if prompt_call.visited is not None:
         prompt_call.visited.append((module, query.shape[2], key.shape[2]))
     at = prompt_call.layer(module)
@@ -91,7 +111,7 @@ def prefix_attention(
         _look_up(module, query, key, at[0], prompt_call)
     layer = prompt_call.prefix.get(at) if at is not None else None
     if layer is None or at is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
     if (bias := options.get("position_bias")) is not None:
         front = prompt_call.relative.get(at[0])
         longer = functional.pad(bias, (layer.keys.shape[2], 0))
@@ -104,7 +124,7 @@ def prefix_attention(
         torch.cat([layer.values.to(value.dtype), value], dim=2),
         _mask(module, query, key, attention_mask, layer, prompt_call),
         **options,
-    )
+    )[0]
 
 
 def _mask(module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | None, layer: LayerPrefix, call: Call) -> Tensor:

@@ -1,8 +1,6 @@
 """The frozen model, and the one place where prompts meet it."""
 
-import inspect
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from . import positions
 from .attention import ATTENTION, Below, Call
 from .bank import PromptRows
 from .fingerprint import Fingerprint, hash_config, hash_tokenizer, hash_weights
+from .forward import Forward
 from .inputs import Sequence, States, first_position, max_length, special_tokens
 from .layouts import Layout, survey
 from .loading import DEFAULT_BACKBONE, Loaded, load
@@ -40,11 +39,11 @@ class Backbone:
         self.hidden_size: int = config.hidden_size
         self.embedding_size: int = int(self.model.get_input_embeddings().embedding_dim)  # pyright: ignore[reportArgumentType] - a plain attribute
         self._opening, self._closing = special_tokens(self.tokenizer)
-        self._accepts = set(inspect.signature(self.reader.forward).parameters)
+        start = first_position(self.model)
+        self._forward = Forward(self.reader, self.architecture, start)
         # GPT-2 would add the word embedding of a type's number
-        self._typed = "token_type_ids" in self._accepts and getattr(config, "type_vocab_size", 0) > 0
-        self._first_position = first_position(self.model)
-        self.max_length: int = max_length(config, self.tokenizer, self._first_position)
+        self._typed = "token_type_ids" in self._forward.accepts and getattr(config, "type_vocab_size", 0) > 0
+        self.max_length: int = max_length(config, self.tokenizer, start)
         for stack in (
             (self.model.get_encoder(), self.model.get_decoder()) if self.architecture == "encoder-decoder" else ()
         ):
@@ -55,6 +54,8 @@ class Backbone:
         self.layouts: Mapping[Place, Layout] = {}
         if self.model.config._attn_implementation == ATTENTION:
             self.layouts = survey(self._both, self.architecture)
+            if self.architecture != "encoder-decoder":
+                self._forward.survey()
 
     @classmethod
     def load(cls, name: str = DEFAULT_BACKBONE, device: str = "cpu", *, checkpointing: bool = False) -> "Backbone":
@@ -76,6 +77,11 @@ class Backbone:
     def place(self) -> Place:
         """Where a prefix goes unless it is said: before the text that the backbone reads."""
         return "decoder" if self.architecture == "decoder" else "encoder"
+
+    @property
+    def packs(self) -> bool:
+        """Whether a batch runs without its padding."""
+        return self._forward.packs
 
     @property
     def device(self) -> torch.device:
@@ -183,20 +189,7 @@ class Backbone:
 
     def run(self, sequence: Sequence, prompts: PromptRows | None, below: Below | None = None, **options: Any) -> Tensor:
         """The last hidden states [B, P + T, H] of a sequence; `options` go to the model."""
-        uncached = {"use_cache": False} if self.architecture == "decoder" else {}
-        inputs = sequence.inputs | uncached
-        if (prompts is not None and prompts.prefix) or below is not None:
-            inputs["prompt_call"] = Call(prompts.prefix if prompts is not None else {}, below)
-        place = nullcontext()
-        if self._needs_positions(sequence):
-            at = positions.positions(sequence.counted, sequence.shift, self._first_position)
-            at = at[:, -next(iter(sequence.inputs.values())).shape[1] :]
-            if "position_ids" in self._accepts:
-                inputs["position_ids"] = at
-            elif hasattr(self.reader, "embed_positions"):
-                place = positions.given(at)
-        with place:
-            return self.reader(attention_mask=sequence.mask, **inputs | options).last_hidden_state
+        return self._forward.run(sequence, prompts, below, **options)
 
     def vocabulary(self, states: Tensor) -> Tensor:
         """Logits [B, T, V] of an encoder's or decoder's language-model head over states [B, T, H].
@@ -232,10 +225,6 @@ class Backbone:
     def reader(self) -> Any:
         """What reads the text: the model, or the encoder of an encoder-decoder."""
         return self.model.get_encoder() if self.architecture == "encoder-decoder" else self.model
-
-    def _needs_positions(self, sequence: Sequence) -> bool:
-        padded_left = self.architecture == "decoder" or not bool(sequence.mask[:, 0].all())
-        return sequence.back is not None or sequence.shift is not None or padded_left
 
     def _both(self, text: Tensor, target: Tensor, call: Call) -> None:
         decoder = {"decoder_input_ids": target} if self.architecture == "encoder-decoder" else {}

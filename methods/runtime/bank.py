@@ -1,6 +1,6 @@
 """K forms stacked and padded, so that each row of a batch can pick its own by index."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -51,9 +51,10 @@ class PlaceBank:
         chosen, mask = (tensor if everyone else tensor[index] for tensor in (self.key_values, self.mask))
         moving = None if self.moving is None else self.moving[index]
         masks = [mask[:, 0]] * len(self.layers) if self.even else list(mask.unbind(1))
+        by_layer = [one.unbind(1) for one in chosen.unbind(1)]  # whose gradients are put together once
         return {
-            (place, layer): LayerPrefix(chosen[:, i, 0], chosen[:, i, 1], masks[i], moving)
-            for i, layer in enumerate(self.layers)
+            (place, layer): LayerPrefix(keys, values, one, moving)
+            for layer, (keys, values), one in zip(self.layers, by_layer, masks, strict=True)
         }
 
 
@@ -118,23 +119,30 @@ def _shifts(of_form: Sequence[SoftPrompt]) -> list[int]:
 def _stack_prefix(forms: Sequence[Sequence[Prefix]]) -> PlaceBank:
     """The prefixes of a place; several of one form stand one after the other."""
     present = [part for of_form in forms for part in of_form]
-    _, _, heads, _, dim = present[0].key_values.shape
     layers = tuple(sorted({layer for part in present for layer in part.layers}))
     lengths = [sum(part.key_values.shape[3] for part in of_form) for of_form in forms]
-    stacked = present[0].key_values.new_zeros(len(forms), len(layers), 2, heads, max(lengths), dim)
-    mask = torch.zeros(len(forms), len(layers), max(lengths), dtype=torch.bool, device=stacked.device)
-    for k, of_form in enumerate(forms):
-        first = 0
-        for part in of_form:
-            last = first + part.key_values.shape[3]
-            chosen = slice(None) if part.layers == layers else [layers.index(layer) for layer in part.layers]
-            stacked[k, chosen, :, :, first:last] = part.key_values
-            mask[k, chosen, first:last] = True
-            first = last
-    moving = torch.zeros(len(forms), max(lengths), dtype=torch.bool, device=stacked.device)
-    for k, of_form in enumerate(forms):
-        counts = [part.shifts for part in of_form for _ in range(part.key_values.shape[3])]
-        moving[k, : len(counts)] = torch.tensor(counts, dtype=torch.bool)
-    return PlaceBank(
-        stacked, mask, layers, moving if moving.any() else None, even=all(part.layers == layers for part in present)
-    )
+    most, even = max(lengths), all(part.layers == layers for part in present)
+    stacked = torch.stack([_padded(of_form, layers, most, present[0].key_values) for of_form in forms])
+
+    def columns(says: Callable[[Prefix], bool]) -> Tensor:
+        """[K, P], what is said of the prefix that each column belongs to; false where there is none."""
+        lines = [[says(part) for part in of_form for _ in range(part.key_values.shape[3])] for of_form in forms]
+        return torch.tensor([line + [False] * (most - len(line)) for line in lines], device=stacked.device)
+
+    of_layer = [columns(lambda part, at=layer: at in part.layers) for layer in layers[: 1 if even else None]]
+    mask = torch.stack(of_layer, dim=1).expand(-1, len(layers), -1)
+    moving = columns(lambda part: part.shifts) if any(part.shifts for part in present) else None
+    return PlaceBank(stacked, mask, layers, moving, even)
+
+
+def _padded(of_form: Sequence[Prefix], layers: tuple[int, ...], length: int, like: Tensor) -> Tensor:
+    """One form's keys and values in all of a place's layers [L, 2, N, P, D]; itself, where nothing is missing."""
+    if len(of_form) == 1 and of_form[0].layers == layers and of_form[0].key_values.shape[3] == length:
+        return of_form[0].key_values
+    whole = like.new_zeros(len(layers), *like.shape[1:3], length, like.shape[4])
+    first = 0
+    for part in of_form:
+        last = first + part.key_values.shape[3]
+        whole[[layers.index(layer) for layer in part.layers], :, :, first:last] = part.key_values
+        first = last
+    return whole
