@@ -30,7 +30,8 @@ def placed(backbone: Backbone, task: Task, placement: Placement, length: int) ->
             f"task {task.name!r} has no template with slots {{prompt}}",
             hint=f"write {{prompt:{length}}} into its template, or choose another placement",
         )
-    if backbone.architecture == "decoder" and task.kind != "generation" and _behind(task, placement, templates):
+    said = task.kind == "generation" or bool(task.text_prompt and task.text_prompt.verbalizer)
+    if backbone.architecture == "decoder" and not said and _behind(task, placement, templates):
         raise InvalidSetting(
             f"placement {placement} puts virtual tokens behind the text of task {task.name!r}, where a decoder's text"
             " never sees them",

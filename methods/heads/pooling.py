@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..runtime.backbone import States
+from ..runtime.inputs import States, last_column
 from ..types import Batch, Pooling
 
 
@@ -23,11 +23,6 @@ def pooled(states: States, batch: Batch, pooling: Pooling) -> Tensor:
             return states.text[rows, last_column(mask)]
         case "opening":
             return states.opening
-
-
-def last_column(mask: Tensor) -> Tensor:
-    """[B], the column of each row's last real token."""
-    return mask.shape[1] - 1 - mask.flip(1).argmax(1)
 
 
 def through_pooler(vector: Tensor, model: Any) -> Tensor:

@@ -1,8 +1,8 @@
 """Labels as words of the vocabulary, scored by the language model's own head: nothing of its own to learn.
 
 A label's logit is the mean of its words' logits (Schick and Schütze, 2021, section 3.1; the mean of logits, not of
-probabilities, as in the authors' code). An encoder reads them at the mask, a decoder after its last token, an
-encoder-decoder at the first token that it would say.
+probabilities, as in the authors' code). An encoder reads them at the mask, a decoder after the last token, be it a
+virtual one, an encoder-decoder at the first token that it would say.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,6 @@ from torch.nn import functional
 from ..errors import InvalidSetting
 from ..runtime.backbone import Backbone, States
 from ..types import Batch
-from .pooling import last_column
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class VerbalizerHead:
             vocabulary = read[:, 0]
         else:
             rows = torch.arange(len(batch.masked), device=batch.masked.device)
-            column = last_column(batch.attention_mask) if backbone.architecture == "decoder" else batch.masked
-            vocabulary = backbone.vocabulary(read.text[rows, column][:, None])[:, 0]
+            seen = read.closing if backbone.architecture == "decoder" else read.text[rows, batch.masked]
+            vocabulary = backbone.vocabulary(seen[:, None])[:, 0]
         return torch.stack([vocabulary[:, list(ids)].mean(1) for ids in self.words], dim=1)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -15,7 +15,7 @@ from .attention import ATTENTION, Below, Call
 from .bank import PromptRows
 from .fingerprint import Fingerprint, hash_config, hash_tokenizer, hash_weights
 from .forward import Forward
-from .inputs import Sequence, States, first_position, max_length, special_tokens
+from .inputs import Sequence, States, first_position, last_column, max_length, special_tokens
 from .layouts import Layout, survey
 from .loading import DEFAULT_BACKBONE, Loaded, load
 from .recomputation import recompute
@@ -162,8 +162,9 @@ class Backbone:
         """
         sequence = self.sequence(batch, prompts)
         states = self.run(sequence, prompts, below)
-        opening = states[torch.arange(len(states), device=states.device), sequence.mask.argmax(1)]
-        return States(self.text(sequence, states), opening)
+        every = torch.arange(len(states), device=states.device)
+        opening, closing = sequence.mask.argmax(1), last_column(sequence.mask)
+        return States(self.text(sequence, states), states[every, opening], states[every, closing])
 
     def text(self, sequence: Sequence, states: Tensor) -> Tensor:
         """The states [B, T, H] of the text among those of the whole sequence."""

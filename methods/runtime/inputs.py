@@ -9,10 +9,15 @@ from transformers import PreTrainedModel
 
 @dataclass(frozen=True)
 class States:
-    """Hidden states of the text, and of the sequence's very first token, which may be a virtual one."""
+    """Hidden states of the text, and of the sequence's very first and last token, which may be virtual ones."""
 
     text: Tensor  # [B, T, H]
     opening: Tensor  # [B, H]
+    closing: Tensor  # [B, H]
+
+    def of(self, rows: Tensor | slice) -> "States":
+        """Those of some rows."""
+        return States(self.text[rows], self.opening[rows], self.closing[rows])
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,11 @@ class Sequence:
     counted: Tensor  # [B, P + T], which tokens have a position of their own
     shift: Tensor | None  # [B]
     back: Tensor | None  # [B, T], where each text token went
+
+
+def last_column(mask: Tensor) -> Tensor:
+    """[B], the column of each row's last real token."""
+    return mask.shape[1] - 1 - mask.flip(1).argmax(1)
 
 
 def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..heads import Head
 from ..types import Batch
 from .attention import Below
-from .backbone import Backbone, States
+from .backbone import Backbone
 from .bank import Bank
 from .decoding import target_logits
 
@@ -32,7 +32,7 @@ def read(
         for k in sorted(set(owners)):
             rows = _rows([row for row, of in enumerate(owners) if of == k], owner.device)
             own = part.select(rows)
-            picked = seen[rows] if isinstance(seen, Tensor) else States(seen.text[rows], seen.opening[rows])
+            picked = seen[rows] if isinstance(seen, Tensor) else seen.of(rows)
             yield k, own, heads[k].logits(picked, own, backbone)
 
 

@@ -111,7 +111,7 @@ def test_a_linear_head_pools_only_real_tokens(tiny: Backbone) -> None:
     hidden = torch.tensor([[[1.0, 0.0], [3.0, 0.0], [100.0, 100.0]]])
     batch = collate(tiny, [Example([1, 1], [0, 0], []), Example([1, 1, 1], [0, 0, 0], [])]).select(torch.tensor([0]))
     head = LinearHead(torch.eye(2), torch.tensor([0.0, 5.0]))
-    states = States(hidden, hidden[:, 0])
+    states = States(hidden, hidden[:, 0], hidden[:, -1])
     assert head.logits(states, batch, tiny).tolist() == [[2.0, 5.0]]
     assert LinearHead(torch.eye(2), torch.zeros(2), "first").logits(states, batch, tiny).tolist() == [[1.0, 0.0]]
 
@@ -122,7 +122,7 @@ def test_a_span_head_never_points_outside_the_context(tiny: Backbone) -> None:
     batch = collate(tiny, [one])
     head = SpanHead(torch.zeros(2, 40), torch.zeros(2))
     hidden = torch.randn(1, one.length, 40)
-    logits = head.logits(States(hidden, hidden[:, 0]), batch, tiny)
+    logits = head.logits(States(hidden, hidden[:, 0], hidden[:, -1]), batch, tiny)
     torch.testing.assert_close(head.loss(logits, batch), torch.tensor([math.log(4)]))
 
 

@@ -3,11 +3,26 @@
 import pytest
 import torch
 
-from methods import Backbone, InvalidSetting, SoftPrompt, Task, TextPrompt, method
+from methods import (
+    Artifact,
+    Backbone,
+    Card,
+    InvalidSetting,
+    Learner,
+    Row,
+    SoftPrompt,
+    Task,
+    TextPrompt,
+    encode,
+    method,
+    predict,
+)
 from tests.backbones import tiny as tiny_of
 
 KINDS = ("prompt-tuning", "p-tuning")
 PLAIN = Task("plain", "classification", ("a", "b"))
+WORDS = (("bad",), ("good",))
+SAID_IN_WORDS = Task("w", "classification", ("a", "b"), TextPrompt(("{text} {prompt:5} {mask}",), WORDS))
 
 
 def worded(*templates: str) -> Task:
@@ -87,6 +102,8 @@ def test_a_decoder_takes_no_prompt_behind_what_it_reads(gpt2: Backbone, chosen: 
     ("chosen", "task"),
     [
         ("before-last", Task("said", "generation")),
+        ("template", SAID_IN_WORDS),
+        ("before-last", Task("w", "classification", ("a", "b"), TextPrompt(("{text}",), WORDS))),
         ("infix", Task("p", "pair", ("a", "b"))),
         ("first", PLAIN),
         ("template", worded("{text} {prompt:5} it was {mask}")),
@@ -103,3 +120,28 @@ def test_tasks_that_share_a_soft_prompt_place_it_alike(tiny: Backbone) -> None:
     form = one.build(tiny, [worded("{prompt:5} {text}")] * 2, torch.Generator()).shared()
     assert isinstance(form, SoftPrompt)
     assert form.placement == "template"
+
+
+def test_a_decoder_says_the_label_after_virtual_tokens_behind_the_text(gpt2: Backbone) -> None:
+    """As P-tuning writes it for GPT (Liu et al., 2021, figure 2): [text, P1..P5] and then the word."""
+    learner = Learner.new(gpt2, method("p-tuning", {"length": 5}), [SAID_IN_WORDS], 0)
+    (example,) = encode(gpt2, SAID_IN_WORDS, Row("the film", label="b"))
+    (longer,) = encode(gpt2, SAID_IN_WORDS, Row("the old film was good", label="b"))
+    next(learner.losses([(0, example)]))[0].sum().backward()
+    grads = [parameter.grad for parameter in learner.prompts.parameters()]
+    assert any(grad is not None and bool(grad.abs().sum() > 0) for grad in grads)
+
+    form, head = learner.fold(0)
+    assert isinstance(form, SoftPrompt)
+    words = gpt2.embed(torch.tensor(example.input_ids))
+    with torch.no_grad():
+        whole = gpt2.language_model()(inputs_embeds=torch.cat([words, form.embeddings])[None], position_ids=_at(2, 5))
+    expected = whole.logits[0, -1, [gpt2.tokenizer("bad")["input_ids"][0], gpt2.tokenizer("good")["input_ids"][0]]]
+    artifact = Artifact(Card("w", SAID_IN_WORDS, "p-tuning", {}, gpt2.fingerprint), form, head)
+    found = predict(gpt2, [(artifact, longer), (artifact, example)])[1]
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=1e-5)
+
+
+def _at(words: int, virtual: int) -> torch.Tensor:
+    """Virtual tokens behind all words stay at the last word's position."""
+    return torch.tensor([[*range(words), *[words - 1] * virtual]])
