@@ -28,7 +28,7 @@ from .p_tuning import PTuning
 from .p_tuning_v2 import PTuningV2
 from .prediction import Answer, Chosen, Classified, Generated, Output, Span, Tagged, answer, predict
 from .prefix_tuning import PrefixTuning
-from .prompt import Method, PromptModule
+from .prompt import Method, PromptModule, Start
 from .prompt_tuning import PromptTuning
 from .rows.collation import collate
 from .rows.encoding import Example, encode

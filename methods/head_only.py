@@ -26,7 +26,7 @@ class HeadOnly:
         return self.head_learning_rate
 
     def build(
-        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
     ) -> PromptModule:
         """Nothing to train but the heads."""
         del backbone, generator, start

@@ -38,7 +38,7 @@ class Learner(nn.Module):
 
     @classmethod
     def new(
-        cls, backbone: Backbone, method: Method, tasks: Sequence[Task], seed: int, start: Start = None
+        cls, backbone: Backbone, method: Method, tasks: Sequence[Task], seed: int, start: Start | None = None
     ) -> "Learner":
         """Prompts by the method and fresh heads; the same seed gives the same heads under every method."""
         heads = torch.Generator().manual_seed(seed)

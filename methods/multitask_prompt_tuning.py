@@ -44,16 +44,16 @@ class MultitaskPromptTuning:
     head_learning_rate: Rate = 1e-2
 
     def build(
-        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
     ) -> PromptModule:
         """The shared prompt from words, or from `start`, and each task's factors at one."""
-        if self.form == "prefix" and isinstance(start, SoftPrompt):
+        if self.form == "prefix" and start and isinstance(start.form, SoftPrompt):
             raise InvalidSetting("the given shared prompt is a soft prompt", hint="add --set form=soft-prompt")
-        if self.form == "soft-prompt" and isinstance(start, Prefix):
+        if self.form == "soft-prompt" and start and isinstance(start.form, Prefix):
             raise InvalidSetting("the given shared prompt is a prefix", hint="add --set form=prefix")
         initializer = Initializer(self.length, self.init, self.init_text)
         geometries = [self._geometry(backbone, tasks)]
-        [(geometry, rows)] = initializer.begin(backbone, geometries, tasks, generator, start)
+        [(geometry, rows)] = initializer.begin(backbone, geometries, tasks, generator, start and start.form)
         return _SharedPrompt(geometry, rows, len(tasks), self.rank, generator)
 
     def _geometry(self, backbone: Backbone, tasks: Sequence[Task]) -> Geometry:

@@ -38,7 +38,7 @@ class PTuning:
     head_learning_rate: Rate = 1e-2
 
     def build(
-        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
     ) -> PromptModule:
         """K soft prompts, each from a random encoder, or all from `start`."""
 
@@ -46,7 +46,7 @@ class PTuning:
             place = placed(backbone, task, self.placement, self.length)
             geometry, rows = SoftGeometry(backbone.embedding_size, place), None
             if start is not None:
-                [(geometry, rows)] = begun(start, [(geometry, self.length)])
+                [(geometry, rows)] = begun(start.form, [(geometry, self.length)])
             recurrent = self.encoder == "lstm"
             return [(geometry, PromptEncoder(self.length, geometry.width, generator, recurrent=recurrent, rows=rows))]
 

@@ -45,14 +45,14 @@ class PTuningV2:
             object.__setattr__(self, "learning_rate", RATES[self.reparameterization])
 
     def build(
-        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
     ) -> PromptModule:
         """K prefixes, or one that K tasks share, from noise, from words, or from `start`."""
         initializer = Initializer(self.length, self.init, self.init_text)
         geometries = [PrefixGeometry.of(backbone, backbone.place, self.layers)]
 
         def prompt(owners: Sequence[Task]) -> list[Trained]:
-            begun = initializer.begin(backbone, geometries, owners, generator, start)
+            begun = initializer.begin(backbone, geometries, owners, generator, start and start.form)
             return [
                 (geometry, trainable(self.reparameterization, rows, backbone.hidden_size, generator))
                 for geometry, rows in begun

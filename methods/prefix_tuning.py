@@ -49,13 +49,14 @@ class PrefixTuning:
             object.__setattr__(self, "learning_rate", RATES[self.reparameterization])
 
     def build(
-        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
     ) -> PromptModule:
         """K prefixes, each from its own words, or all from `start`; each place has an MLP of its own."""
         initializer = Initializer(self.length, self.init, self.init_text)
 
         def prompt(task: Task) -> list[Trained]:
-            begun = initializer.begin(backbone, self._geometries(backbone, task), [task], generator, start)
+            geometries = self._geometries(backbone, task)
+            begun = initializer.begin(backbone, geometries, [task], generator, start and start.form)
             return [
                 (geometry, trainable(self.reparameterization, rows, backbone.hidden_size, generator))
                 for geometry, rows in begun

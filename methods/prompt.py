@@ -1,8 +1,8 @@
 """What a method builds: a module that trains prompts for K tasks and folds each into a form."""
 
-from collections.abc import Sequence
-from dataclasses import Field
-from typing import Any, ClassVar, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +41,12 @@ class PromptModule(nn.Module):
         return detached(self.forms()[task])
 
 
-# What --from hands to a method: the shared prompt it starts at.
-Start: TypeAlias = Form
+@dataclass(frozen=True)
+class Start:
+    """Where training begins: at a prompt, and, of a shared one, at the mean of its source tasks' factors."""
+
+    form: Form
+    factors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Method(Protocol):
@@ -62,7 +66,7 @@ class Method(Protocol):
         ...
 
     def build(
-        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
     ) -> PromptModule:
         """Prompts for the tasks on the backbone, started from words or from `start`."""
         ...

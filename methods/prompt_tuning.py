@@ -36,7 +36,7 @@ class PromptTuning:
     head_learning_rate: Rate = 1e-2
 
     def build(
-        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
     ) -> PromptModule:
         """K soft prompts, each from its own words, or all from `start`."""
         initializer = Initializer(self.length, self.init, self.init_text)
@@ -44,7 +44,7 @@ class PromptTuning:
         def prompt(task: Task) -> list[Trained]:
             place = placed(backbone, task, self.placement, self.length)
             geometries = [SoftGeometry(backbone.embedding_size, place)]
-            begun = initializer.begin(backbone, geometries, [task], generator, start)
+            begun = initializer.begin(backbone, geometries, [task], generator, start and start.form)
             return [(geometry, Free(rows)) for geometry, rows in begun]
 
         return SeparatePrompts([prompt(task) for task in tasks])

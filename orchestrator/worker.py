@@ -19,10 +19,10 @@ from methods.stored import tensors
 
 from .clock import REPORT, SAVE, Clock
 from .data import Data
-from .errors import InvalidSpec, OrchestratorError, RunFailed
+from .errors import OrchestratorError, RunFailed
 from .job import Job
+from .origins import start_from
 from .reporting import Report
-from .start import ingredients
 
 CONTROL = "head-only"
 
@@ -58,8 +58,8 @@ class Work:
             checkpointing=job.spec.gradient_checkpointing,
         )
         self.tasks = [one.resolved() for one in job.tasks]
-        self.start = self._mixed([methods.Artifact.from_bytes(blob) for blob in start])
-        self.data = Data(job, self.backbone, self.tasks, rank, world, self.start)
+        self.start = start_from(start, job.start, self.backbone)
+        self.data = Data(job, self.backbone, self.tasks, rank, world, self.start and self.start.form)
         self.report = Report(job, rank)
 
     def run(self) -> dict[str, Any]:
@@ -87,17 +87,6 @@ class Work:
         if self.job.spec.cache_activations:
             lowest_layer(self.backbone, learner.prompts.forms())  # refused here, and not after the control's training
         return learner
-
-    def _mixed(self, origins: Sequence[methods.Artifact]) -> methods.Form:
-        """The prompt to start from: that of the versions that the job names, by their shares."""
-        for origin in origins:
-            origin.check_backbone(self.backbone.fingerprint)
-            if origin.form is None:
-                raise InvalidSpec(f"{origin.card.name!r} has no prompt to start from, only a head")
-        if len(origins) < 2:
-            return origins[0].form if origins else None
-        weights = [one.weight for one in ingredients(self.job.start or "")]
-        return methods.mixed([origin.form for origin in origins], weights)
 
     def _train(self, phase: str, learner: methods.Learner, checkpoint: Path | None, results: dict[str, Any]) -> None:
         spec = self.job.spec

@@ -37,7 +37,7 @@ class Adapter:
     head_learning_rate: Rate = 1e-2
 
     def build(
-        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
     ) -> PromptModule:
         """A copy of the backbone with bottlenecks that change almost nothing yet."""
         del start

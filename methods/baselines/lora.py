@@ -43,7 +43,7 @@ class LoRA:
     head_learning_rate: Rate = 1e-2
 
     def build(
-        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start = None
+        self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
     ) -> PromptModule:
         """A copy of the backbone with an update, zero at first, on each projection."""
         del start

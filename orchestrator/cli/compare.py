@@ -96,7 +96,7 @@ def _spec(values: dict[str, Any]) -> "ComparisonSpec":
 
     named = {key: value for key, value in values.items() if value is not None}
     named["tasks"] = _names(values["tasks"])
-    named["methods"] = _names(values["methods"]) or METHODS
+    named["methods"] = _names(values["methods"]) if values["methods"] else METHODS
     named["grid"] = _grid(values["grid"])
     if not named["tasks"]:
         raise click.UsageError("nothing to learn: give --tasks NAME,... or --resume ID")

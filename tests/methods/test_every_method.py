@@ -16,7 +16,6 @@ from methods import (
     Artifact,
     Backbone,
     Card,
-    Form,
     InvalidSetting,
     Learner,
     Plan,
@@ -25,6 +24,7 @@ from methods import (
     PromptModule,
     Row,
     SoftPrompt,
+    Start,
     Step,
     Task,
     encode,
@@ -76,7 +76,7 @@ class Case:
         self.rows = [rows for _, rows in data]
         self.examples = [[one for row in rows for one in encode(tiny, task, row)] for task, rows in data]
 
-    def learner(self, seed: int = 1, start: Form = None) -> Learner:
+    def learner(self, seed: int = 1, start: Start | None = None) -> Learner:
         return Learner.new(self.tiny, method(self.name, self.hyperparameters), self.tasks, seed, start)
 
     def train(self, learner: Learner, epochs: int = 2, stop: int | None = None) -> tuple[list[Step], Progress]:
@@ -221,7 +221,7 @@ def test_a_prompt_goes_on_where_a_version_ended(case: Case, setting: str) -> Non
     learner = case.learner()
     case.train(learner)
     version = case.served(learner)[0]
-    again = case.learner(seed=99, start=mixed([version.form], [3.0]))
+    again = case.learner(seed=99, start=Start(mixed([version.form], [3.0])))
     assert {type(part) for part in parts(again.prompts.fold(0))} == {type(part) for part in parts(version.form)}
     begun = replace(version, form=again.prompts.fold(0))
     for example in case.examples[0]:
@@ -240,10 +240,10 @@ def test_a_start_that_does_not_fit_is_refused_by_both_names(case: Case, setting:
         InvalidSetting,
         match=r"given prompt is a (soft prompt|prefix) of length 4 .*; these settings need a \1 of length 5",
     ):
-        case.learner(start=other)
+        case.learner(start=Start(other))
     foreign = Prefix(torch.zeros(1, 2, 4, 5, 10), (1,)) if case.numbers == SOFT else SoftPrompt(torch.zeros(5, 40))
     with pytest.raises(InvalidSetting, match=r"the given (shared )?prompt is a"):
-        case.learner(start=foreign)
+        case.learner(start=Start(foreign))
 
 
 def test_small_batches_of_many_tasks_leave_no_row_out(tiny: Backbone, sentiment: Data, qa: Data) -> None:

@@ -10,7 +10,20 @@ from tokenizers import Tokenizer, models
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from methods import Backbone, InvalidSetting, Prefix, Row, SoftPrompt, Stack, Task, TextPrompt, encode, method, parts
+from methods import (
+    Backbone,
+    InvalidSetting,
+    Prefix,
+    Row,
+    SoftPrompt,
+    Stack,
+    Start,
+    Task,
+    TextPrompt,
+    encode,
+    method,
+    parts,
+)
 from methods.beginnings.geometry import Geometry, PrefixGeometry, SoftGeometry
 from methods.beginnings.initializers import Initializer, common_words
 from methods.forms import Form
@@ -190,7 +203,7 @@ def test_a_start_goes_on_moving_the_text(decoder: Backbone) -> None:
     start = SoftPrompt(torch.randn(5, 40), "first", shifts=True)
     [form] = (
         method("prompt-tuning", {"length": 5, "placement": "first"})
-        .build(decoder, [MOOD], torch.Generator(), start)
+        .build(decoder, [MOOD], torch.Generator(), Start(start))
         .forms()
     )
     assert isinstance(form, SoftPrompt)
@@ -200,7 +213,7 @@ def test_a_start_goes_on_moving_the_text(decoder: Backbone) -> None:
 
 def test_training_leaves_the_start_alone(tiny: Backbone) -> None:
     start = SoftPrompt(torch.ones(5, 40))
-    module = method("prompt-tuning", {"length": 5}).build(tiny, [MOOD, QA], torch.Generator(), start)
+    module = method("prompt-tuning", {"length": 5}).build(tiny, [MOOD, QA], torch.Generator(), Start(start))
     with torch.no_grad():
         next(iter(module.parameters())).zero_()
     first, second = module.forms()
@@ -220,7 +233,7 @@ def test_training_leaves_the_start_alone(tiny: Backbone) -> None:
 )
 def test_a_start_of_other_settings_is_refused(tiny: Backbone, given: Form, has: str, needs: str) -> None:
     with pytest.raises(InvalidSetting) as caught:
-        method("prompt-tuning", {"length": 5}).build(tiny, [MOOD], torch.Generator(), given)
+        method("prompt-tuning", {"length": 5}).build(tiny, [MOOD], torch.Generator(), Start(given))
     is_given, _, is_needed = str(caught.value).partition(";")
     assert has in is_given
     assert needs in is_needed

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from methods import Backbone, InvalidSetting, Prefix, SoftPrompt, Stack, Task, method, mixed
+from methods import Backbone, InvalidSetting, Prefix, SoftPrompt, Stack, Start, Task, method, mixed
 from methods.forms import Form
 
 
@@ -50,7 +50,7 @@ def test_training_starts_from_a_mix(tiny: Backbone) -> None:
     start = mixed([SoftPrompt(torch.zeros(5, 40)), SoftPrompt(torch.ones(5, 40))], [1, 3])
     task = Task("t", "classification", ("a", "b"))
     for name in ("prompt-tuning", "p-tuning"):
-        [form] = method(name, {"length": 5}).build(tiny, [task], torch.Generator(), start).forms()
+        [form] = method(name, {"length": 5}).build(tiny, [task], torch.Generator(), Start(start)).forms()
         assert isinstance(form, SoftPrompt)
         torch.testing.assert_close(form.embeddings, torch.full((5, 40), 0.75))
 

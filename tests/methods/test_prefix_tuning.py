@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods import Backbone, InvalidSetting, Learner, Prefix, Row, SoftPrompt, Task, encode, method, parts
+from methods import Backbone, InvalidSetting, Learner, Prefix, Row, SoftPrompt, Start, Task, encode, method, parts
 from methods.beginnings.reparameterization import MIDDLE, MLP, solve
 from methods.forms import Form
 from methods.rows.collation import collate
@@ -165,7 +165,7 @@ def test_tasks_that_share_a_prefix_add_nothing_to_it(tiny: Backbone) -> None:
 def test_each_task_goes_on_from_what_they_shared(tiny: Backbone) -> None:
     settings: dict[str, object] = {"length": 5, "layers": "last:2"}
     together = method("p-tuning-v2", settings | {"share": True}).build(tiny, [TASK, SAID], torch.Generator())
-    alone = method("p-tuning-v2", settings).build(tiny, [TASK], torch.Generator(), together.shared())
+    alone = method("p-tuning-v2", settings).build(tiny, [TASK], torch.Generator(), Start(together.shared()))
     shared, own = together.shared(), alone.fold(0)
     assert isinstance(shared, Prefix)
     assert isinstance(own, Prefix)
