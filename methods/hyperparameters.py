@@ -7,3 +7,5 @@ from pydantic import Field
 Length: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]  # virtual tokens, or hidden units
 Rank: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]
 Rate: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Temperature: TypeAlias = Annotated[float, Field(ge=1, le=1_000)]  # a teacher is smoothed, never sharpened

@@ -1,11 +1,12 @@
 """Prompts and heads of K tasks on one frozen backbone: everything that a run trains."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from .distillation import hidden_loss, logits_loss
 from .forms import Form
 from .heads import Head, new_head
 from .prompt import Method, PromptModule, Start
@@ -16,8 +17,30 @@ from .rows.task import Task
 from .runtime.activations import Activations, lowest_layer
 from .runtime.backbone import Backbone
 from .runtime.bank import Bank
-from .runtime.reading import read
+from .runtime.reading import Reading, read
 from .stored import tensors
+from .teachers import Teachers
+
+PARTS = ("task", "logits", "hidden")  # of a loss: the labels' own, and what a teacher adds
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Rows' losses in nats, and those of PARTS that they are made of."""
+
+    tasks: Tensor  # [b]
+    total: Tensor  # [b]
+    parts: Mapping[str, Tensor]  # [b] each
+
+    @classmethod
+    def joined(cls, several: Sequence["Losses"]) -> "Losses":
+        """All rows, one after the other; a part that some rows lack is zero there."""
+        names = dict.fromkeys(name for one in several for name in one.parts)
+        parts = {
+            name: torch.cat([one.parts.get(name, torch.zeros_like(one.total)).detach() for one in several])
+            for name in names
+        }
+        return cls(torch.cat([one.tasks for one in several]), torch.cat([one.total for one in several]), parts)
 
 
 class Learner(nn.Module):
@@ -31,6 +54,7 @@ class Learner(nn.Module):
         self._backbone = [prompts.adapted(backbone)]  # in a list, so that it is neither a submodule nor in the state
         self._heads = list(heads)
         self._activations: Activations | None = None
+        self._teachers: Teachers | None = None
         with torch.no_grad():
             prompted = any(form is not None for form in prompts.forms())
         self._waste = PACKED_WASTE if prompted and self.backbone.packs else WASTE
@@ -63,12 +87,10 @@ class Learner(nn.Module):
         return self.prompts.fold(task), replace(head, **{name: value.clone() for name, value in tensors(head).items()})
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW without decay: one learning rate for the prompts, one for the heads."""
-        several = (
-            (list(self.heads.parameters()), self.method.head_learning_rate),
-            (list(self.prompts.parameters()), self.method.learning_rate),
-        )
-        groups = [{"params": params, "lr": rate} for params, rate in several if params]
+        """AdamW without decay: a learning rate for the heads, and those of the prompts."""
+        several = [(list(self.heads.parameters()), self.method.head_learning_rate), *self.prompts.rates(self.method)]
+        trained = [([one for one in parameters if one.requires_grad], rate) for parameters, rate in several]
+        groups = [{"params": parameters, "lr": rate} for parameters, rate in trained if parameters]
         return torch.optim.AdamW(groups, weight_decay=0.0)
 
     def remember(self, data: Sequence[Sequence[Example]]) -> None:
@@ -79,8 +101,17 @@ class Learner(nn.Module):
         """
         self._activations = Activations(self.backbone, lowest_layer(self.backbone, self.prompts.forms()), data)
 
-    def losses(self, rows: Sequence[tuple[int, Example]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Run (task, example) rows as micro-batches: each yields its rows' losses [b] and their tasks [b].
+    def learn_from(self, teachers: Sequence[tuple[Form, Head]], data: Sequence[Sequence[Example]]) -> None:
+        """Add what one teacher per task says of these examples to the losses, as the prompts' distillation has it."""
+        self._teachers = Teachers(self.backbone, teachers, data)
+
+    @property
+    def taught(self) -> bool:
+        """Whether it has teachers."""
+        return self._teachers is not None
+
+    def losses(self, rows: Sequence[tuple[int, Example]]) -> Iterator["Losses"]:
+        """Run (task, example) rows as micro-batches.
 
         A new graph per micro-batch: call backward on one before asking for the next.
         """
@@ -91,12 +122,25 @@ class Learner(nn.Module):
             tasks = torch.tensor([rows[place][0] for place in places], device=self.backbone.device)
             bank = Bank.of(self.prompts.forms())
             heads = [self.head(task) for task in range(len(self._heads))]
-            found = [
-                (k, heads[k].loss(logits, own))
-                for k, own, logits in read(self.backbone, batch, bank, tasks[batch.group], heads, below)
-            ]
-            owners = [torch.full((len(loss),), k, device=loss.device) for k, loss in found]
-            yield torch.cat([loss for _, loss in found]), torch.cat(owners)
+            owner = tasks[batch.group]
+            taught = self._teachers.read(examples, batch, owner) if self._teachers else [None] * len(heads)
+            found = read(self.backbone, batch, bank, owner, heads, below)
+            yield Losses.joined([self._losses(heads[one.task], one, teacher) for one, teacher in zip(found, taught)])  # noqa: B905 - no teacher for anybody, or one for each
+
+    def _losses(self, head: Head, student: Reading, teacher: Reading | None) -> "Losses":
+        loss = head.loss(student.logits, student.batch)
+        owner = torch.full((len(loss),), student.task, device=loss.device)
+        lesson = self.prompts.distillation
+        if teacher is None or lesson is None:
+            return Losses(owner, loss, {"task": loss})
+        parts = {
+            "task": loss,
+            "logits": logits_loss(head, student.logits, teacher.logits, student.batch, lesson.temperature),
+        }
+        if student.states is not None and teacher.states is not None:
+            parts["hidden"] = hidden_loss(student.states.text, teacher.states.text, student.batch)
+        extra = torch.stack([part for name, part in parts.items() if name != "task"]).sum(0)
+        return Losses(owner, loss + lesson.weight * extra, parts)
 
     def _micro_batches(self, examples: Sequence[Example]) -> Iterator[tuple[bool, list[int]]]:
         """Places of examples of similar length, and whether their lower states are kept."""

@@ -4,11 +4,16 @@ A task's prompt is the shared prompt times a low-rank matrix of the task, elemen
 (section 3.1). The paper prepends it to the encoder's input; that is `form="soft-prompt"`. Our default applies the same
 product to a prefix, [P, W] in place of [P, H], which costs less to serve and reaches more on small backbones. The
 paper does not say how u and v start; ours start at one, so that every task begins exactly at the shared prompt.
+
+Source tasks learn from teachers (`distillation`, section 3.2): one prompt of the same size per task, trained alone.
+New tasks start at a shared prompt and at the mean of its source tasks' u and v (section 3.3); `freeze_shared` leaves
+the shared prompt as it is, so that a task learns its u and v alone. The paper's rates are 0.3 for the shared prompt and
+0.4 for the factors; ours keep their ratio. `sampling=stochastic` is the paper's.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +21,19 @@ from torch import Tensor, nn
 from .beginnings.geometry import Geometry, PrefixGeometry, SoftGeometry
 from .beginnings.initializers import Init, Initializer
 from .beginnings.placement import placed
+from .distillation import Distillation
 from .errors import InvalidSetting
 from .forms import Form, Prefix, SoftPrompt
-from .hyperparameters import Length, Rank, Rate
-from .prompt import PromptModule, Start
+from .hyperparameters import Length, Rank, Rate, Temperature, Weight
+from .prefix_tuning import PrefixTuning
+from .prompt import Method, PromptModule, Start
+from .prompt_tuning import PromptTuning
+from .rows.sampling import Sampling
 from .rows.task import Task
 from .runtime.backbone import Backbone
 from .types import Placement
+
+DISTILLATION = 0.9  # the paper's lambda (appendix)
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,12 @@ class MultitaskPromptTuning:
     placement: Placement = "after-first"
     init: Init = "vocabulary"
     init_text: str = ""
+    distillation: Weight = DISTILLATION
+    temperature: Temperature = 1.0
+    sampling: Sampling = "every-row"
+    freeze_shared: bool = False
     learning_rate: Rate = 3e-2
+    factor_learning_rate: Rate = 4e-2
     head_learning_rate: Rate = 1e-2
 
     def build(
@@ -54,7 +70,41 @@ class MultitaskPromptTuning:
         initializer = Initializer(self.length, self.init, self.init_text)
         geometries = [self._geometry(backbone, tasks)]
         [(geometry, rows)] = initializer.begin(backbone, geometries, tasks, generator, start and start.form)
-        return _SharedPrompt(geometry, rows, len(tasks), self.rank, generator)
+        if self.freeze_shared and start is None:
+            raise InvalidSetting("freeze_shared keeps the shared prompt that is given", hint="--from shared:NAME")
+        prompts = _SharedPrompt(geometry, rows, [self._factors(rows, start, generator) for _ in tasks])
+        prompts.matrix.requires_grad_(not self.freeze_shared)
+        prompts.sampling = self.sampling
+        if self.distillation and start is None and len(tasks) > 1:
+            prompts.distillation = Distillation(self.distillation, self.temperature, self._teacher())
+        return prompts
+
+    def _teacher(self) -> Method:
+        """A prompt for each source task alone, of the same size and from as many words."""
+        same: dict[str, Any] = {
+            "length": self.length,
+            "init": self.init,
+            "init_text": self.init_text,
+            "learning_rate": self.learning_rate,
+            "head_learning_rate": self.head_learning_rate,
+        }
+        if self.form == "prefix":
+            return PrefixTuning(**same, layers=self.layers)
+        return PromptTuning(**same, placement=self.placement)
+
+    def _factors(self, rows: Tensor, start: Start | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """u [P, R] and v [R, W]: the source tasks' mean, or ones."""
+        length, width = rows.shape
+        if start is None or not start.factors:
+            ones = _first_column_ones(length, self.rank, generator), _first_row_ones(self.rank, width)
+            return ones[0].to(rows.device), ones[1].to(rows.device)
+        u, v = start.factors["u"], start.factors["v"]
+        if u.shape != (length, self.rank):
+            raise InvalidSetting(
+                f"the given shared prompt has factors of rank {u.shape[1]}; these settings need rank {self.rank}",
+                hint=f"--set rank={u.shape[1]}",
+            )
+        return u.clone().to(rows.device), v.clone().to(rows.device)
 
     def _geometry(self, backbone: Backbone, tasks: Sequence[Task]) -> Geometry:
         if self.form == "prefix":
@@ -72,12 +122,11 @@ class MultitaskPromptTuning:
 
 
 class _SharedPrompt(PromptModule):
-    def __init__(self, geometry: Geometry, rows: Tensor, tasks: int, rank: int, generator: torch.Generator) -> None:
+    def __init__(self, geometry: Geometry, rows: Tensor, factors: Sequence[tuple[Tensor, Tensor]]) -> None:
         super().__init__()
-        length, width = rows.shape
         self.matrix = nn.Parameter(rows)  # [P, W]
-        self.u = nn.ParameterList([_first_column_ones(length, rank, generator, rows.device) for _ in range(tasks)])
-        self.v = nn.ParameterList([_first_row_ones(rank, width, rows.device) for _ in range(tasks)])
+        self.u = nn.ParameterList([u for u, _ in factors])
+        self.v = nn.ParameterList([v for _, v in factors])
         self._geometry = geometry
 
     def forms(self) -> Sequence[Form]:
@@ -86,19 +135,27 @@ class _SharedPrompt(PromptModule):
     def shared(self) -> Form:
         return self._geometry.part(self.matrix)
 
+    def shared_factors(self) -> dict[str, Tensor]:
+        """The mean of u and that of v over the tasks (section 3.3), not that of their products."""
+        return {"u": torch.stack(list(self.u)).mean(0).detach(), "v": torch.stack(list(self.v)).mean(0).detach()}
+
     def factors(self, task: int) -> dict[str, Tensor]:
         return {"u": self.u[task].detach().clone(), "v": self.v[task].detach().clone()}
+
+    def rates(self, method: Method) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
+        assert isinstance(method, MultitaskPromptTuning)
+        return [([self.matrix], method.learning_rate), ([*self.u, *self.v], method.factor_learning_rate)]
 
     def parameters_per_task(self) -> int:
         return self.u[0].numel() + self.v[0].numel()
 
 
-def _first_column_ones(length: int, rank: int, generator: torch.Generator, device: torch.device) -> Tensor:
+def _first_column_ones(length: int, rank: int, generator: torch.Generator) -> Tensor:
     """u [P, R]: ones, then small noise, so that higher ranks get a gradient although their v starts at zero."""
     noise = 0.02 * torch.randn(length, rank - 1, generator=generator)
-    return torch.cat([torch.ones(length, 1), noise], dim=1).to(device)
+    return torch.cat([torch.ones(length, 1), noise], dim=1)
 
 
-def _first_row_ones(rank: int, width: int, device: torch.device) -> Tensor:
+def _first_row_ones(rank: int, width: int) -> Tensor:
     """v [R, W]: ones, then zeros."""
-    return torch.cat([torch.ones(1, width), torch.zeros(rank - 1, width)]).to(device)
+    return torch.cat([torch.ones(1, width), torch.zeros(rank - 1, width)])

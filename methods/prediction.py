@@ -104,11 +104,11 @@ def _logits(
     batch = collate(backbone, examples)
     owner = torch.tensor(owners, device=backbone.device)[batch.group]
     outputs: list[Output] = [np.empty(0, np.float32)] * len(examples)
-    for k, own, logits in read(backbone, batch, bank, owner, heads):
-        each = logits.float().cpu().numpy()
-        places = own.group.unique_consecutive().tolist()
+    for one in read(backbone, batch, bank, owner, heads):
+        each = one.logits.float().cpu().numpy()
+        places = dict.fromkeys(one.batch.group.tolist())
         for row, place in enumerate(places):
-            outputs[place] = _trimmed(heads[k], each[row], examples[place], own.attention_mask, row)
+            outputs[place] = _trimmed(heads[one.task], each[row], examples[place], one.batch.attention_mask, row)
     return outputs
 
 

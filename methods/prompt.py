@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from .distillation import Distillation
 from .forms import Form, Prefix, detached
+from .rows.sampling import Sampling
 from .rows.task import Task
 from .runtime.backbone import Backbone, Layout
 from .types import Place
@@ -15,6 +17,9 @@ from .types import Place
 
 class PromptModule(nn.Module):
     """Trainable prompts of K tasks. Subclasses hold the parameters; nothing here touches the backbone."""
+
+    distillation: Distillation | None = None  # what teachers are for, where the method wants them
+    sampling: Sampling = "every-row"
 
     def forms(self) -> Sequence[Form]:
         """One form per task, as differentiable tensors."""
@@ -24,9 +29,17 @@ class PromptModule(nn.Module):
         """The prompt that all tasks share, if there is one."""
         return None
 
+    def shared_factors(self) -> dict[str, Tensor]:
+        """What a new task's factors start at, kept in the shared prompt's artifact beside it."""
+        return {}
+
     def factors(self, task: int) -> dict[str, Tensor]:
         """What made a task's form out of the shared prompt; kept in its artifact beside the folded form."""
         return {}
+
+    def rates(self, method: "Method") -> Sequence[tuple[Sequence[nn.Parameter], float]]:
+        """Which parameters learn at which rate."""
+        return [(list(self.parameters()), method.learning_rate)]
 
     def adapted(self, backbone: Backbone) -> Backbone:
         """What the prompts run on: the frozen backbone itself, but for baselines that change a copy of it."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils import deterministic
 
-from .learner import Learner
-from .rows.batches import batches_per_epoch, epoch_batches
+from .learner import PARTS, Learner
 from .rows.encoding import Example
+from .rows.sampling import SAMPLERS
 
 WARMUP = 0.06  # share of all steps during which the learning rate rises
 
@@ -40,7 +40,8 @@ class Step:
     last_of_epoch: bool
     rows: int
     loss: float
-    task_losses: Mapping[int, float]
+    task_losses: Mapping[int, float]  # each the mean over the task's rows of what its gradient is of
+    parts: Mapping[str, float]  # the mean over all rows of what adds up to it: `Losses.parts`
     signal: int  # the sum of what the workers wished for, the same on all of them
 
 
@@ -66,11 +67,12 @@ def train(
     their number beyond the order of floating-point sums.
     """
     lengths = [[example.length for example in examples] for examples in data]
-    per_epoch = batches_per_epoch(lengths, plan.batch_size)
+    sampler = SAMPLERS[learner.prompts.sampling]
+    per_epoch = sampler.batches_per_epoch(lengths, plan.batch_size)
     total = per_epoch * plan.epochs
     rates = [group["lr"] for group in progress.optimizer.param_groups]
     for epoch in range(progress.done // per_epoch, plan.epochs):
-        batches = epoch_batches(lengths, plan.batch_size, plan.seed, epoch)
+        batches = sampler.epoch_batches(lengths, plan.batch_size, plan.seed, epoch)
         for place in range(progress.done % per_epoch, len(batches)):
             batch = sorted(batches[place], key=lambda cursor: (lengths[cursor[0]][cursor[1]], cursor))
             rows = [(task, data[task][index]) for task, index in batch]
@@ -78,7 +80,7 @@ def train(
             for group, rate in zip(progress.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
             with _repeatable(learner.backbone.device):
-                sums, signal = _accumulate(learner, rows, plan, progress, reduce)
+                sums, parts, signal = _accumulate(learner, rows, plan, progress, reduce)
             progress.optimizer.step()
             progress.done += 1
             yield Step(
@@ -89,6 +91,7 @@ def train(
                 rows=len(rows),
                 loss=sum(loss for loss, _ in sums.values()) / len(rows),
                 task_losses={task: loss / count for task, (loss, count) in sums.items()},
+                parts={name: value / len(rows) for name, value in parts.items()},
                 signal=signal,
             )
 
@@ -120,26 +123,34 @@ def _repeatable(device: torch.device) -> Iterator[None]:
 
 def _accumulate(
     learner: Learner, rows: Sequence[tuple[int, Example]], plan: Plan, progress: Progress, reduce: Reduce
-) -> tuple[dict[int, tuple[float, int]], int]:
-    """Put the batch's mean gradient into every parameter; the summed loss and row count per task over all workers."""
+) -> tuple[dict[int, tuple[float, int]], dict[str, float], int]:
+    """Put the batch's mean gradient into every parameter.
+
+    What is summed over all workers comes back: the loss and the row count of each task, the parts of the loss, the
+    wishes.
+    """
     progress.optimizer.zero_grad(set_to_none=False)
     sums: defaultdict[int, float] = defaultdict(float)
-    for losses, tasks in learner.losses(rows[plan.rank :: plan.world]):
-        if losses.requires_grad:  # not of rows whose head learns nothing, where there is no prompt either
-            (losses.sum() / len(rows)).backward()
-        for task in tasks.unique().tolist():
-            sums[task] += losses.detach()[tasks == task].sum().item()
+    parts: defaultdict[str, float] = defaultdict(float)
+    for losses in learner.losses(rows[plan.rank :: plan.world]):
+        if losses.total.requires_grad:  # not of rows whose head learns nothing, where there is no prompt either
+            (losses.total.sum() / len(rows)).backward()
+        for task in losses.tasks.unique().tolist():
+            sums[task] += losses.total.detach()[losses.tasks == task].sum().item()
+        for name, part in losses.parts.items():
+            parts[name] += part.sum().item()
     counts = {task: sum(1 for owner, _ in rows if owner == task) for task in {owner for owner, _ in rows}}
     parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-    order = sorted(counts)
-    extra = torch.tensor([*(sums[task] for task in order), float(progress.wish())])
+    order, names = sorted(counts), PARTS if learner.taught else PARTS[:1]
+    extra = [*(sums[task] for task in order), *(parts[name] for name in names), float(progress.wish())]
     grads = [parameter.grad.flatten() for parameter in parameters if parameter.grad is not None]
-    flat = reduce(torch.cat([*grads, extra.to(grads[0].device)]))
+    flat = reduce(torch.cat([*grads, torch.tensor(extra, device=grads[0].device)]))
     place = 0
     for parameter in parameters:
         parameter.grad = flat[place : place + parameter.numel()].view_as(parameter)
         place += parameter.numel()
     totals = flat[place:].tolist()
-    return {task: (totals[i], counts[task]) for i, task in enumerate(order)}, round(totals[-1])
+    found = {task: (totals[i], counts[task]) for i, task in enumerate(order)}
+    return found, dict(zip(names, totals[len(order) :], strict=False)), round(totals[-1])

@@ -1,11 +1,13 @@
 """The rows of a run inside one worker: read from their source, encoded once, kept in memory only."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import methods
 
 from .errors import RunFailed
 from .job import Job
+from .shots import few
 from .sources import read
 from .specs import Split
 
@@ -26,7 +28,11 @@ class Data:
         self._start = start  # a prompt that takes positions goes on taking them
         self._rank, self._world = rank, world
         self._judged: dict[tuple[int, Split], tuple[list[methods.Row], list[list[methods.Example]]]] = {}
-        self.train = [self._examples(k) for k in range(len(tasks))]
+
+    @cached_property
+    def train(self) -> list[list[methods.Example]]:
+        """The training examples of every task: those of all its rows, or of those that a few-shot run draws."""
+        return [self._examples(k) for k in range(len(self._tasks))]
 
     def judged(self, k: int, split: str) -> tuple[list[methods.Row], list[list[methods.Example]]]:
         """Rows of task k and their examples; `held-out` is the test split, or validation where there is none."""
@@ -37,9 +43,10 @@ class Data:
         return self._judged[k, name]
 
     def _examples(self, k: int) -> list[methods.Example]:
-        """All training examples of task k; windows of a long context without the answer teach nothing."""
-        task = self._tasks[k]
-        windows = [one for row in self._rows(k, "train") for one in self._encode(k, row)]
+        """The training examples of task k; windows of a long context without the answer teach nothing."""
+        task, spec = self._tasks[k], self._job.spec
+        rows = few(task.kind, self._rows(k, "train"), spec.shots, spec.seed)
+        windows = [one for row in rows for one in self._encode(k, row)]
         return [window for window in windows if task.kind != "span-qa" or window.start >= 0]
 
     def _encode(self, k: int, row: methods.Row) -> list[methods.Example]:

@@ -2,9 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 RESTARTS = 3  # worker failures that a run survives
 
 
-def fit(job: Job, attempt: int, start: Sequence[bytes], settings: Settings, show: Show) -> dict[str, Any]:
-    """Run the workers and return what the first of them returned; no worker count means this very process.
+@dataclass(frozen=True)
+class Given:
+    """The artifacts that a job names, in its order: what to start from, and whom to learn from."""
 
-    `start` are the artifacts that the job names as its start, in that order.
+    start: list[bytes]
+    teachers: list[bytes]
+
+
+def fit(job: Job, attempt: int, given: Given, settings: Settings, show: Show) -> dict[str, Any]:
+    """Run the workers and return what the first of them returned; no worker count means this very process.
 
     Raises:
         RunFailed: with the worker's reason and how to go on.
@@ -33,10 +40,10 @@ def fit(job: Job, attempt: int, start: Sequence[bytes], settings: Settings, show
         show.say(f"starting Ray with {workers} worker{'s' if workers > 1 else ''}")
     cluster = started(settings.home, workers + 1) if workers else nullcontext()
     with cluster:
-        return _fit(job, attempt, start, Path(job.events))
+        return _fit(job, attempt, given, Path(job.events))
 
 
-def _fit(job: Job, attempt: int, start: Sequence[bytes], file: Path) -> dict[str, Any]:
+def _fit(job: Job, attempt: int, given: Given, file: Path) -> dict[str, Any]:
     logging.getLogger("ray.train").setLevel(logging.CRITICAL)
     import torch
     from ray import train
@@ -47,7 +54,7 @@ def _fit(job: Job, attempt: int, start: Sequence[bytes], file: Path) -> dict[str
 
     trainer = TorchTrainer(
         work,
-        train_loop_config={"job": job.model_dump_json(), "start": list(start)},
+        train_loop_config={"job": job.model_dump_json(), "start": given.start, "teachers": given.teachers},
         scaling_config=train.ScalingConfig(num_workers=job.spec.workers, use_gpu=torch.cuda.is_available()),
         run_config=train.RunConfig(
             name=f"attempt-{attempt}",

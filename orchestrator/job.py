@@ -16,7 +16,7 @@ class TaskJob(Spec):
     task: TaskSpec
     labels: tuple[str, ...]
     digests: dict[str, str]  # split -> sha256 of the file
-    rows: dict[str, int]  # split -> good rows
+    rows: dict[str, int]  # split -> good rows; of a few-shot run, the training rows that it draws
 
     @property
     def held_out(self) -> Split:
@@ -51,6 +51,7 @@ class Job(Spec):
     checkpoint_s: float
     resume_from: str | None = None
     start: str | None = None  # the versions to start from, pinned
+    teachers: str | None = None  # the versions to learn from, pinned
     threads: int = Field(ge=1)
 
     def facts(self) -> dict[str, Any]:
@@ -60,4 +61,5 @@ class Job(Spec):
             "backbone": self.backbone,
             "data": [job.digests for job in self.tasks],
             "start": self.start,
+            "teachers": self.teachers,
         }

@@ -1,4 +1,4 @@
-"""The prompt that training starts from, out of the bytes of the versions that --from names."""
+"""What training begins with, out of the bytes of the versions that --from and --teachers name."""
 
 from collections.abc import Sequence
 
@@ -27,3 +27,25 @@ def start_from(blobs: Sequence[bytes], text: str | None, backbone: methods.Backb
     return methods.Start(
         methods.mixed([origin.form for origin in origins], [one.weight for one in ingredients(text or "")])
     )
+
+
+def teachers_from(
+    blobs: Sequence[bytes], tasks: Sequence[methods.Task], backbone: methods.Backbone
+) -> list[methods.Artifact]:
+    """The versions in the order of the tasks that they teach.
+
+    Raises:
+        InvalidSpec: not exactly one version for each task, or one with other labels.
+        MethodError: a version that does not fit the backbone.
+    """
+    found = {one.card.task.name: one for one in map(methods.Artifact.from_bytes, blobs) if one.card.task and one.head}
+    if not blobs:
+        return []
+    if sorted(found) != sorted(task.name for task in tasks) or len(found) != len(blobs):
+        names = ", ".join(task.name for task in tasks)
+        raise InvalidSpec(f"--teachers names versions of {', '.join(sorted(found))}; give one of each of {names}")
+    for task in tasks:
+        found[task.name].check_backbone(backbone.fingerprint)
+        if (known := found[task.name].card.task) is not None and known != task:
+            raise InvalidSpec(f"the teacher of task {task.name!r} has labels or a template that the task no longer has")
+    return [found[task.name] for task in tasks]

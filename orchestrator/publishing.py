@@ -37,11 +37,12 @@ class RunReport:
 
 @dataclass(frozen=True)
 class Edition:
-    """Which attempt at which run publishes, whose it is, and the versions that it started from."""
+    """Which attempt at which run publishes, whose it is, and the versions that it started and learned from."""
 
     job: Job
     run: Run
     origins: Sequence[Version]
+    teachers: Sequence[Version]
     actor: str
     mlflow_run_id: str
 
@@ -51,6 +52,7 @@ def publish(
 ) -> tuple[str | None, tuple[TaskReport, ...]]:
     """One version per task, after the shared prompt that they come from; a repeated call publishes nothing twice."""
     origins = [Parent(version.id, "init") for version in edition.origins]
+    origins += [Parent(version.id, "teacher") for version in edition.teachers]
     shared = None
     if artifacts["shared"]:
         shared = _version(registry, edition, f"shared/{edition.job.spec.name}", artifacts["shared"], origins)

@@ -16,11 +16,12 @@ from registry import Registry, RegistryError, Run
 from . import events
 from .access import opened
 from .errors import InvalidSpec
-from .fitting import fit
+from .fitting import Given, fit
 from .job import Job, TaskJob
 from .progress import Show, shown
 from .publishing import Edition, RunReport, publish
 from .settings import Settings
+from .shots import few, shortages
 from .sources import Source, read
 from .specs import RunSpec, Split, TaskSpec, parse
 from .start import pinned, versions
@@ -53,8 +54,8 @@ def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> J
     """Everything that can be found wrong before anything is started is found here."""
     methods.method(spec.method, spec.hyperparameters)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    tasks = tuple(_check(find(registry, name), show) for name in spec.tasks)
-    start = pinned(registry, spec.start) if spec.start is not None else None
+    tasks = tuple(_check(find(registry, name), spec, show) for name in spec.tasks)
+    start, teachers = (named and pinned(registry, named) for named in (spec.start, spec.teachers))
     return Job(
         run_id=run_id,
         spec=spec,
@@ -63,11 +64,12 @@ def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> J
         events=str(settings.runs / run_id / "events.jsonl"),
         checkpoint_s=settings.checkpoint_s,
         start=start,
+        teachers=teachers,
         threads=max(1, (os.cpu_count() or 1) // max(1, spec.workers)),
     )
 
 
-def _check(task: TaskSpec, show: Show) -> TaskJob:
+def _check(task: TaskSpec, spec: RunSpec, show: Show) -> TaskJob:
     """Read all of a task's files once: bad rows, labels and digests are known before workers start."""
     show.say(f"checking the rows of {task.name}")
     first = read(task, "train")
@@ -79,11 +81,14 @@ def _check(task: TaskSpec, show: Show) -> TaskJob:
             show.say(f"{task.name}: {split} leaves out {bad.file}:{bad.line}: {bad.reason}")
         if not source.rows:
             raise InvalidSpec(f"the {split} file of task {task.name!r} has no usable row")
+    for line in shortages(task.kind, first.labels, first.rows, spec.shots) if spec.shots else ():
+        show.say(f"{task.name}: {line}")
+    rows = {split: len(source.rows) for split, source in found.items()}
     job = TaskJob(
         task=task,
         labels=first.labels,
         digests={split: source.sha256 for split, source in found.items()},
-        rows={split: len(source.rows) for split, source in found.items()},
+        rows=rows | {"train": len(few(task.kind, first.rows, spec.shots, spec.seed))},
     )
     text_prompt = job.resolved().text_prompt
     for template in text_prompt.templates if text_prompt else ():
@@ -107,10 +112,11 @@ def _carry_out(job: Job, run: Run, settings: Settings, registry: Registry, show:
     tracker = Tracker(settings.tracking_uri, Path(job.events), job, run.mlflow_run_id, show.say)
     with _finished(registry, run, tracker, show):
         with tracker.following(), shown(show, Path(job.events)):
-            origins = versions(registry, job.start) if job.start else []
-            result = fit(job, run.attempt, [registry.fetch(version) for version in origins], settings, show)
+            origins, teachers = (versions(registry, named) if named else [] for named in (job.start, job.teachers))
+            given = Given(list(map(registry.fetch, origins)), list(map(registry.fetch, teachers)))
+            result = fit(job, run.attempt, given, settings, show)
         show.say("publishing")
-        edition = Edition(job, run, origins, settings.actor, tracker.run_id)
+        edition = Edition(job, run, origins, teachers, settings.actor, tracker.run_id)
         shared, rows = publish(registry, edition, result["artifacts"])
     return RunReport(job.run_id, tracker.run_id, time.monotonic() - began, shared, rows)
 

@@ -113,14 +113,23 @@ class RunSpec(Spec):
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=16, ge=1)
     seed: int = Field(default=0, ge=0)
+    shots: int | None = Field(default=None, ge=1)  # training rows per label; per task where rows have no label
     workers: int = Field(default=1, ge=0)
     backbone: str | None = None
     start: str | None = None  # what --from names
+    teachers: str | None = None  # what --teachers names
     gradient_checkpointing: bool = False
     cache_activations: bool = False
     name: str = "default"
 
     _name_is_a_word = field_validator("name")(word)
+
+    @field_validator("teachers")
+    @classmethod
+    def _teachers_weigh_the_same(cls, teachers: str | None) -> str | None:
+        if teachers and "*" in teachers:
+            raise ValueError("each teaches its own task, so none has a weight")
+        return teachers
 
     @field_validator("tasks")
     @classmethod

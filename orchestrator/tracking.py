@@ -115,6 +115,8 @@ def numbers(event: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
         yield f"{event['phase']}/loss", event["loss"], event["step"]
         for task, loss in event["task_losses"].items():
             yield f"{event['phase']}/{task}/loss", loss, event["step"]
+        for part, loss in event["parts"].items():
+            yield f"{event['phase']}/{part}_loss", loss, event["step"]
     for split in ("validation", "held_out"):
         for task, metrics in event.get(split, {}).items():
             for name, value in metrics.items():

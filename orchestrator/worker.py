@@ -19,12 +19,12 @@ from methods.stored import tensors
 
 from .clock import REPORT, SAVE, Clock
 from .data import Data
-from .errors import OrchestratorError, RunFailed
+from .errors import InvalidSpec, OrchestratorError, RunFailed
 from .job import Job
-from .origins import start_from
+from .origins import start_from, teachers_from
 from .reporting import Report
 
-CONTROL = "head-only"
+CONTROL, TEACHERS = "head-only", "teachers"  # phases beside the method's own
 
 
 def work(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def work(config: Mapping[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(job.threads)
     context = train.get_context()
     try:
-        return Work(job, config["start"], context.get_world_rank(), context.get_world_size()).run()
+        return Work(job, config["start"], config["teachers"], context.get_world_rank(), context.get_world_size()).run()
     except (methods.MethodError, OrchestratorError) as error:
         return {"failed": str(error), "hint": error.hint}
     except Exception as error:  # noqa: BLE001 - see Raises
@@ -50,7 +50,7 @@ def work(config: Mapping[str, Any]) -> dict[str, Any]:
 class Work:
     """One worker's share of a run."""
 
-    def __init__(self, job: Job, start: Sequence[bytes], rank: int, world: int) -> None:
+    def __init__(self, job: Job, start: Sequence[bytes], teachers: Sequence[bytes], rank: int, world: int) -> None:
         self.job, self.rank, self.world = job, rank, world
         self.backbone = methods.Backbone.load(
             job.backbone,
@@ -59,6 +59,7 @@ class Work:
         )
         self.tasks = [one.resolved() for one in job.tasks]
         self.start = start_from(start, job.start, self.backbone)
+        self.teachers = [one.to_bytes() for one in teachers_from(teachers, self.tasks, self.backbone)]
         self.data = Data(job, self.backbone, self.tasks, rank, world, self.start and self.start.form)
         self.report = Report(job, rank)
 
@@ -67,26 +68,39 @@ class Work:
         wanted = self.job.spec.method
         with self.report.resumed() as checkpoint:
             results = json.loads((checkpoint / "results.json").read_text()) if checkpoint else {}
-            learners = {phase: self._learner(phase) for phase in (CONTROL, wanted) if phase not in results}
-            learner = None
-            for phase in list(learners):
-                learner = learners.pop(phase)
+            learners = self._learners()
+            if checkpoint and TEACHERS in results:
+                self.teachers = [(checkpoint / f"teacher-{k}").read_bytes() for k in range(len(self.tasks))]
+            for phase in [phase for phase in learners if phase not in results]:
+                learner = learners[phase]
+                if phase == wanted and learner.prompts.distillation:
+                    known = [methods.Artifact.from_bytes(blob) for blob in self.teachers]
+                    learner.learn_from([(one.form, one.head) for one in known if one.head], self.data.train)
                 if list(learner.parameters()):  # a control whose heads are words or free text has none
                     self._train(phase, learner, checkpoint, results)
                 checkpoint = None
                 results[phase] = self._judge(learner, "held-out")
                 self.report.send([{"phase": phase, "at": time.time(), "held_out": results[phase]}])
-        assert learner is not None, "a checkpoint is written before its own phase has results"
-        return {"results": results, "artifacts": self._fold(learner, results) if self.rank == 0 else {}}
+                if phase == TEACHERS:
+                    self.teachers = [self._artifact(learner, k).to_bytes() for k in range(len(self.tasks))]
+        return {"results": results, "artifacts": self._fold(learners[wanted], results) if self.rank == 0 else {}}
 
-    def _learner(self, phase: str) -> methods.Learner:
-        if phase != self.job.spec.method:
-            return methods.Learner.new(self.backbone, methods.method(phase, {}), self.tasks, self.job.spec.seed)
-        method = methods.method(phase, self.job.spec.hyperparameters)
-        learner = methods.Learner.new(self.backbone, method, self.tasks, self.job.spec.seed, self.start)
-        if self.job.spec.cache_activations:
-            lowest_layer(self.backbone, learner.prompts.forms())  # refused here, and not after the control's training
-        return learner
+    def _learners(self) -> dict[str, methods.Learner]:
+        """What learns in each phase, in order; made at once, so that what is refused is refused before all training."""
+        spec, seed = self.job.spec, self.job.spec.seed
+        method = methods.method(spec.method, spec.hyperparameters)
+        learner = methods.Learner.new(self.backbone, method, self.tasks, seed, self.start)
+        if spec.cache_activations:
+            lowest_layer(self.backbone, learner.prompts.forms())
+        phases = {CONTROL: methods.Learner.new(self.backbone, methods.method(CONTROL, {}), self.tasks, seed)}
+        lesson = learner.prompts.distillation
+        if self.teachers and lesson is None:
+            raise InvalidSpec(
+                f"{spec.method} takes no teachers here", hint="--method mpt with several tasks, not --from"
+            )
+        if lesson and not self.teachers:
+            phases[TEACHERS] = methods.Learner.new(self.backbone, lesson.teacher, self.tasks, seed)
+        return phases | {spec.method: learner}
 
     def _train(self, phase: str, learner: methods.Learner, checkpoint: Path | None, results: dict[str, Any]) -> None:
         spec = self.job.spec
@@ -107,6 +121,8 @@ class Work:
                 with self.report.workspace() as folder:
                     save_checkpoint(folder, learner, progress, self.job.facts())
                     (folder / "results.json").write_text(json.dumps(results))
+                    for k, teacher in enumerate(self.teachers):
+                        (folder / f"teacher-{k}").write_bytes(teacher)
                     self.report.send(waiting, folder)
                 waiting = []
             elif step.signal & REPORT:
@@ -118,11 +134,14 @@ class Work:
         found = {}
         for k, task in enumerate(self.tasks):
             rows, encoded = self.data.judged(k, split)
-            artifact = methods.Artifact(self._card(k, {}), *learner.fold(k))
+            artifact = self._artifact(learner, k)
             sums = methods.totals(task, rows, methods.answers(self.backbone, artifact, rows, encoded))
             summed = self._sum(torch.tensor(list(sums.values()), dtype=torch.float64, device=self.backbone.device))
             found[task.name] = methods.means(dict(zip(sums, summed.tolist(), strict=True)))
         return found
+
+    def _artifact(self, learner: methods.Learner, k: int) -> methods.Artifact:
+        return methods.Artifact(self._card(k, {}), *learner.fold(k))
 
     def _fold(self, learner: methods.Learner, results: dict[str, Any]) -> dict[str, Any]:
         """The bytes of every artifact, and what each task cost to train."""
@@ -141,12 +160,14 @@ class Work:
             }
         shared = methods.detached(learner.prompts.shared())
         if shared is not None:
-            folded["shared"] = methods.Artifact(self._card(None, {}), shared).to_bytes()
+            factors = learner.prompts.shared_factors()
+            folded["shared"] = methods.Artifact(self._card(None, {}), shared, factors=factors).to_bytes()
         return folded
 
     def _card(self, k: int | None, metrics: Mapping[str, float]) -> methods.Card:
         spec = self.job.spec
         chosen = self.job.tasks if k is None else [self.job.tasks[k]]
+        few = {"shots": spec.shots} if spec.shots else {}
         return methods.Card(
             name=f"shared/{spec.name}" if k is None else self.tasks[k].name,
             task=None if k is None else self.tasks[k],
@@ -154,13 +175,14 @@ class Work:
             hyperparameters=dict(vars(methods.method(spec.method, spec.hyperparameters))),
             backbone=self.backbone.fingerprint,
             metrics=metrics,
-            data={one.task.name: {"rows": one.rows, "sha256": one.digests} for one in chosen},
+            data={one.task.name: {"rows": one.rows, "sha256": one.digests} | few for one in chosen},
             training={
                 "tasks": list(spec.tasks),
                 "epochs": spec.epochs,
                 "batch_size": spec.batch_size,
                 "seed": spec.seed,
                 "start": self.job.start,
+                "teachers": self.job.teachers,
             },
             package_version=version("promptctl"),
         )
@@ -180,4 +202,5 @@ def _event(phase: str, step: methods.Step, tasks: Sequence[methods.Task]) -> dic
         "rows": step.rows,
         "loss": step.loss,
         "task_losses": {tasks[k].name: loss for k, loss in step.task_losses.items()},
+        "parts": dict(step.parts) if len(step.parts) > 1 else {},
     }

@@ -13,7 +13,7 @@ class Parent:
     """A version that a new version was made from, and in which role."""
 
     version_id: int
-    role: Literal["shared", "init"]
+    role: Literal["shared", "init", "teacher"]
 
 
 @dataclass(frozen=True)

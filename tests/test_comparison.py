@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import signal
 import statistics
 import subprocess
@@ -16,10 +17,12 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from methods import Backbone
+from methods import Artifact, Backbone, Card, Learner, Task
+from methods import method as make
+from orchestrator import runs
 from orchestrator.access import opened
 from orchestrator.comparison import comparisons
-from orchestrator.comparison.cell import FirstRows, attempt
+from orchestrator.comparison.cell import FirstRows, attempt, datasets
 from orchestrator.comparison.comparisons import ComparisonReport
 from orchestrator.comparison.errors import ComparisonExists, UnknownComparison
 from orchestrator.comparison.grid import cells
@@ -28,8 +31,9 @@ from orchestrator.comparison.specs import Cell, Comparison, ComparisonSpec
 from orchestrator.errors import InvalidSpec, RunFailed
 from orchestrator.events import Tail
 from orchestrator.settings import Settings
-from orchestrator.specs import TaskSpec
+from orchestrator.specs import RunSpec, TaskSpec
 from orchestrator.tasks import put
+from registry import NotFound
 
 CANARY = "xylofonquartett"
 THINGS = ("film", "book", "hotel", "train", "phone", "bridge")
@@ -190,16 +194,145 @@ def test_training_sees_the_first_rows_and_refuses_changed_files(
     assert len(FirstRows(job, backbone, None, None).train[0]) == 8
     write(tmp_path / "mood-train.jsonl", moods(THINGS[:1]))
     with pytest.raises(RunFailed, match="the train file of task 'mood' changed"):
-        FirstRows(job, backbone, 3, 2)
+        _ = FirstRows(job, backbone, 3, 2).train
     with pytest.raises(InvalidSpec, match="the train file of task 'mood' changed since the comparison began"):
         comparisons.resume(report.id, settings, quiet(), workers=0)
 
 
+def plan(settings: Settings, **changes: Any) -> Comparison:
+    """A comparison of which no cell has run."""
+    asked = spec(**changes)
+    with opened(settings) as registry:
+        job = runs.plan(RunSpec(tasks=asked.tasks), settings, registry, quiet())
+    return Comparison(id="planned", spec=asked, job=job)
+
+
+def drawn(made: Comparison, method: str, **changes: Any) -> list[list[int]]:
+    """The token ids that a cell of `mood` trains on."""
+    cell = Cell.model_validate({"method": method, "setting": {}, "tasks": ("mood",), "seed": 0} | changes)
+    _, data = datasets(made, cell, "mood")
+    return [one.input_ids for one in data.train[0]]
+
+
+def test_every_method_of_a_seed_learns_from_the_same_draw(settings: Settings) -> None:
+    made = plan(settings)
+    first = drawn(made, "head-only", setting={"shots": 2})
+    assert len(first) == 4  # two labels
+    assert drawn(made, "lora", setting={"shots": 2, "rank": 3}) == first
+    assert any(drawn(made, "lora", setting={"shots": 2}, seed=seed) != first for seed in (1, 2, 3))
+    everything = drawn(made, "head-only")
+    assert (len(everything), drawn(made, "lora", seed=1)) == (8, everything)
+    assert [ids for ids in everything if ids in first] == first
+
+
+def test_shots_are_drawn_from_the_first_rows(settings: Settings) -> None:
+    """Good and bad rows take turns: the first 4 are 2 of each, whatever the seed."""
+    made = plan(settings, rows=4)
+    first = drawn(made, "head-only")
+    assert len(first) == 4
+    assert all(drawn(made, "head-only", setting={"shots": 2}, seed=seed) == first for seed in range(4))
+
+
+def test_few_shot_cells_stand_beside_all_rows_and_a_label_with_too_few_is_named(settings: Settings) -> None:
+    report = comparisons.compare(
+        spec(grid={"shots": (1, 6, "all")}, seeds=2), settings, Cells(Console(file=(said := io.StringIO()))), workers=0
+    )
+    assert (report.cells, report.failed) == (3 * 2 * 2, 0)
+    assert {str(row.setting) for row in report.rows} == {"{'shots': 1}", "{'shots': 6}", "{}"}
+    assert {row.n for row in report.rows} == {2}
+    assert "mood: label 'good' has fewer training rows (4) than shots (6)" in said.getvalue()
+    assert "colour: the task has fewer" not in said.getvalue()
+    assert CANARY not in said.getvalue()
+    client = MlflowClient(settings.tracking_uri)
+    found = client.search_runs([client.get_run(report.mlflow_run_id).info.experiment_id])
+    assert sorted(run.data.params["shots"] for run in found if "shots" in run.data.params) == ["1"] * 4 + ["6"] * 4
+
+
+def prompt(folder: Path, method: str, name: str) -> Artifact:
+    """An untrained prompt of length 5 with a card; a shared one has no task."""
+    backbone = Backbone.load(str(folder))
+    task = Task("mood", "classification", ("bad", "good"))
+    form, _ = Learner.new(backbone, make(method, {"length": 5}), [task], 0).fold(0)
+    return Artifact(Card(name, None if "/" in name else task, method, {}, backbone.fingerprint), form)
+
+
+def publish(settings: Settings, *several: Artifact) -> None:
+    with opened(settings) as registry:
+        for key, one in enumerate(several):
+            registry.publish(one.card.name, one.to_bytes(), one.card.to_json(), idempotency_key=f"{key}", actor="me")
+
+
+def test_methods_start_from_versions_beside_from_scratch(settings: Settings, tiny_folder: Path) -> None:
+    publish(settings, *(prompt(tiny_folder, "prefix-tuning", name) for name in ("mood", "mood", "shared/src")))
+    starts = {"mpt": ("shared:src", "shared/src:1"), "prefix-tuning": ("mood:2", "mood:1*1,mood:2*3")}
+    report = compare(settings, methods=(*starts, "head-only"), starts=starts, grid={"length": (5,)}, seeds=2)
+    assert (report.cells, report.failed) == (2 * (2 + 3 * 2 + 2), 0)
+    found = {(row.method, row.setting.get("from")) for row in report.rows if row.task == "mood"}
+    assert found == {
+        ("mpt", None),
+        ("mpt", "shared/src:1"),
+        ("prefix-tuning", None),
+        ("prefix-tuning", "mood:2"),
+        ("prefix-tuning", "mood:1*1,mood:2*3"),
+        ("head-only", None),
+    }
+    kept = Path(report.folder) / "starts"
+    files = sorted(str(file.relative_to(kept)) for file in kept.rglob("*.safetensors"))
+    assert files == ["mood:1.safetensors", "mood:2.safetensors", "shared/src:1.safetensors"]
+
+
+def test_a_resumed_comparison_starts_where_it_did_although_the_registry_is_gone(
+    settings: Settings, tiny_folder: Path
+) -> None:
+    publish(settings, prompt(tiny_folder, "prefix-tuning", "mood"))
+    start = {"methods": ("prefix-tuning",), "starts": {"prefix-tuning": ("mood:1",)}, "grid": {"length": (5,)}}
+    report = compare(settings, tasks=("mood",), **start)
+    file = Path(report.folder) / "cells.jsonl"
+    first, last = file.read_text().splitlines()
+    assert [json.loads(line)["setting"] for line in (first, last)] == [{"length": 5}, {"from": "mood:1", "length": 5}]
+    file.write_text(f"{first}\n")
+    shutil.rmtree(settings.home / "store")
+    (settings.home / "registry.db").unlink()
+    again = comparisons.resume(report.id, settings, quiet(), workers=0)
+    assert (again.failed, values(again)) == (0, values(report))
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("mpt", "the given shared prompt is a soft prompt"),
+        ("prompt-tuning", "the given prompt is a soft prompt of length 5"),
+    ],
+)
+def test_what_a_cell_starts_from_reaches_its_method(
+    settings: Settings, tiny_folder: Path, method: str, words: str
+) -> None:
+    """A prompt of another kind, or of another length than 16, is refused by the method itself."""
+    cell = Cell(method=method, setting={"from": "mood:1"}, tasks=("mood",), seed=0)
+    start = (prompt(tiny_folder, "prompt-tuning", "mood").to_bytes(),)
+    assert words in attempt(plan(settings).model_dump_json(), cell.model_dump_json(), start)["failed"]
+
+
+def test_a_start_that_is_not_there_is_said_first(settings: Settings) -> None:
+    with pytest.raises(NotFound, match="unknown prompt 'mood'"):
+        compare(settings, methods=("mpt",), starts={"mpt": ("mood:1",)})
+    assert not (settings.home / "comparisons").exists()
+
+
+@pytest.mark.parametrize(("tasks", "own"), [(("mood",), 5 * 240), (("mood", "colour"), 0)])
+def test_a_task_that_is_trained_alone_counts_all_of_its_prompt(
+    settings: Settings, tasks: tuple[str, ...], own: int
+) -> None:
+    """mpt: u [5], v [240] and a head of 2 * 40 + 2, with P* [5, 240] unless several tasks share it."""
+    cell = Cell(method="mpt", setting={"length": 5}, tasks=tasks, seed=0)
+    line = attempt(plan(settings).model_dump_json(), cell.model_dump_json(), ())
+    assert {one["parameters"] for one in line["results"].values()} == {own + 5 + 240 + 2 * 40 + 2}
+
+
 def test_what_nobody_foresaw_is_told_by_its_kind_alone(settings: Settings) -> None:
     """A row's text may stand in an error of a library; only the error's kind and place are kept."""
-    plan = planned(compare(settings, tasks=("mood",)), settings)
     cell = Cell(method="lora", setting={"alpha": 1.0}, tasks=("gone",), seed=0)
-    line = attempt(plan.model_dump_json(), cell.model_dump_json())
+    line = attempt(plan(settings).model_dump_json(), cell.model_dump_json(), ())
     assert line["failed"].startswith("KeyError in cell.py:")
 
 

@@ -47,6 +47,42 @@ def test_a_grid_is_every_combination_of_the_keys_that_a_method_has() -> None:
     ]
 
 
+def test_each_number_of_shots_is_a_setting_and_all_rows_are_the_one_without() -> None:
+    cell, whole = cells(spec(tasks=("mood",), grid={"shots": (4, "all"), "rows": (9,)}))
+    assert (cell.name, cell.run_setting("shots", None)) == ("head-only shots=4 rows=9 mood seed 0", 4)
+    assert (whole.name, whole.run_setting("shots", None)) == ("head-only rows=9 mood seed 0", None)
+
+
+def test_a_method_with_a_start_is_trained_from_scratch_too() -> None:
+    """prefix-tuning has 1 start: 2 settings of 2 shots; mpt has 2; prompt-tuning none."""
+    made = spec(
+        tasks=("mood",),
+        methods=("prefix-tuning", "mpt", "prompt-tuning"),
+        grid={"shots": (4, "all"), "rank": (3,)},
+        starts={"prefix-tuning": ("colour:1",), "mpt": ("shared/a:1", "shared/a:1*2,shared/b:1*3")},
+    )
+    assert names(made) == [
+        "prefix-tuning shots=4 mood seed 0",
+        "prefix-tuning mood seed 0",
+        "prefix-tuning from=colour:1 shots=4 mood seed 0",
+        "prefix-tuning from=colour:1 mood seed 0",
+        "mpt shots=4 rank=3 mood seed 0",
+        "mpt rank=3 mood seed 0",
+        "mpt from=shared/a:1 shots=4 rank=3 mood seed 0",
+        "mpt from=shared/a:1 rank=3 mood seed 0",
+        "mpt from=shared/a:1*2,shared/b:1*3 shots=4 rank=3 mood seed 0",
+        "mpt from=shared/a:1*2,shared/b:1*3 rank=3 mood seed 0",
+        "prompt-tuning shots=4 mood seed 0",
+        "prompt-tuning mood seed 0",
+    ]
+    started = cells(made)[6]
+    assert (started.start, started.hyperparameters, cells(made)[4].start) == ("shared/a:1", {"rank": 3}, None)
+
+
+def test_mpt_trains_one_task_per_cell_where_it_is_told_to() -> None:
+    assert names(spec(methods=("mpt",), separate=True)) == ["mpt mood seed 0", "mpt colour seed 0"]
+
+
 def test_lr_is_the_learning_rate_of_what_is_not_a_head() -> None:
     made = spec(tasks=("mood",), methods=("head-only", "lora"), grid={"lr": (0.1, 0.1), "batch-size": (2,)})
     control, lora = cells(made)
@@ -70,11 +106,17 @@ def test_lr_is_the_learning_rate_of_what_is_not_a_head() -> None:
         ),
         (
             {"grid": {"length": (3,)}, "methods": ("lora",)},
-            "'length'; known: lr, epochs, batch_size, rows, rank, alpha",
+            "'length'; known: lr, epochs, batch_size, rows, shots, rank, alpha",
         ),
         ({"grid": {"lr": (3,)}}, "no method of this comparison has 'learning_rate'"),
         ({"methods": ("mtp",)}, "unknown method 'mtp'; known methods: adapter, bitfit, full, head-only, lora, mpt"),
-        ({"grid": {"rows": (0,)}}, "rows: a whole number, 1 or more"),
+        ({"grid": {"rows": (0,)}}, r"rows: a whole number, 1 or more \["),
+        ({"grid": {"rows": ("all",)}}, r"rows: a whole number, 1 or more \["),
+        ({"grid": {"shots": (4, 0)}}, "shots: a whole number, 1 or more, or all"),
+        ({"grid": {"shots": ("any",)}}, "shots: a whole number, 1 or more, or all"),
+        ({"starts": {"mpt": ("mood:1",)}}, "--from gives 'mpt' a start, which is no method of this comparison"),
+        ({"starts": {"head-only": ("mood:1",)}}, "head-only has no prompt that could start from another"),
+        ({"starts": {"lora": ("mood:1",)}, "methods": ("lora",)}, "lora has no prompt that could start from another"),
         ({"grid": {"batch-size": (2.5,)}}, "batch-size: a whole number, 1 or more"),
         ({"grid": {"lr": (1.0,), "learning_rate": (2.0,)}, "methods": ("lora",)}, "a key twice"),
         ({"methods": ("lora", "lora")}, "each once"),

@@ -121,6 +121,71 @@ def test_a_run_can_start_from_a_shared_prompt(settings: Settings) -> None:
         assert card["training"]["start"] == "shared/base:1"
 
 
+def test_a_target_starts_at_the_mean_factors_and_stands_alone(settings: Settings) -> None:
+    train(settings, name="base")
+    with opened(settings) as registry:
+        shared = Artifact.from_bytes(registry.fetch(registry.resolve("shared/base:1")))
+        sources = [Artifact.from_bytes(registry.fetch(registry.resolve(f"{name}:1"))) for name in ("mood", "colour")]
+        before = [registry.fetch(registry.resolve(f"{name}:1")) for name in ("mood", "colour")]
+    torch.testing.assert_close(shared.factors["u"], (sources[0].factors["u"] + sources[1].factors["u"]) / 2)
+    still = {"length": 5, "learning_rate": 0.0, "factor_learning_rate": 0.0}
+    (row,) = train(settings, tasks=("mood",), start="shared:base", name="next", hyperparameters=still).rows
+    with opened(settings) as registry:
+        made = Artifact.from_bytes(registry.fetch(registry.resolve(row.reference)))
+        assert [registry.fetch(registry.resolve(f"{name}:1")) for name in ("mood", "colour")] == before
+    assert isinstance(made.form, Prefix)
+    assert isinstance(shared.form, Prefix)
+    product = (shared.factors["u"] @ shared.factors["v"]).view(5, 3, 2, 4, 10).permute(1, 2, 3, 0, 4)
+    torch.testing.assert_close(made.form.key_values, shared.form.key_values * product)
+
+
+def test_a_run_trains_its_teachers_first_and_logs_what_they_add(settings: Settings) -> None:
+    report = train(settings, hyperparameters={"length": 5, "distillation": 0.5})
+    events = list(Tail(settings.runs / report.run_id / "events.jsonl").new())
+    assert list(dict.fromkeys(event["phase"] for event in events if "step" in event)) == [
+        "head-only",
+        "teachers",
+        "mpt",
+    ]
+    for event in (event for event in events if event.get("phase") == "mpt" and "step" in event):
+        parts = event["parts"]
+        assert event["loss"] == pytest.approx(parts["task"] + 0.5 * (parts["logits"] + parts["hidden"]), rel=1e-3)
+    run = MlflowClient(settings.tracking_uri).get_run(report.mlflow_run_id)
+    assert {"mpt/task_loss", "mpt/logits_loss", "mpt/hidden_loss", "teachers/loss"} <= set(run.data.metrics)
+
+
+def test_versions_of_the_registry_can_teach(settings: Settings) -> None:
+    train(settings, method="prefix-tuning", epochs=1)
+    given = {"length": 5, "distillation": 0.5}
+    report = train(settings, hyperparameters=given, teachers="colour:1,mood:1")
+    events = list(Tail(settings.runs / report.run_id / "events.jsonl").new())
+    assert {event["phase"] for event in events if "step" in event} == {"head-only", "mpt"}
+    with opened(settings) as registry:
+        shared = registry.resolve(report.shared or "")
+        card: Any = shared.card
+    assert card["training"]["teachers"] == "colour:1,mood:1"
+    assert {(parent.name, parent.role) for parent in shared.parents} == {("mood", "teacher"), ("colour", "teacher")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"teachers": "mood:1"}, "--teachers names versions of mood; give one of each of mood, colour"),
+        ({"teachers": "mood:1,colour:1", "method": "prefix-tuning"}, "prefix-tuning takes no teachers here"),
+        (
+            {"teachers": "mood:1,colour:1", "hyperparameters": {"length": 5, "distillation": 0.0}},
+            "mpt takes no teachers",
+        ),
+    ],
+)
+def test_teachers_that_cannot_teach_are_refused(settings: Settings, changes: dict[str, Any], words: str) -> None:
+    train(settings, method="prefix-tuning", epochs=1)
+    with pytest.raises(RunFailed, match=words):
+        train(settings, **changes)
+    with pytest.raises(ValueError, match="none has a weight"):
+        train(settings, teachers="mood:1*2")
+
+
 def test_a_run_can_start_from_a_mix_of_versions(settings: Settings) -> None:
     still = {"length": 5, "learning_rate": 0.0}
     for seed in (1, 2):
@@ -178,7 +243,7 @@ def test_a_worker_recomputes_activations_where_the_run_says_so(settings: Setting
     with opened(settings) as registry:
         for wanted in (False, True):
             job = runs.plan(spec(gradient_checkpointing=wanted), settings, registry, Heard())
-            layers = Work(job, [], rank=0, world=1).backbone.model.modules()
+            layers = Work(job, [], [], rank=0, world=1).backbone.model.modules()
             assert any(layer.training for layer in layers) == wanted  # only layers that recompute think they train
 
 
@@ -249,7 +314,8 @@ def kill_when(reached: Callable[[list[Event]], bool], settings: Settings, *more:
 
 KILLED: list[tuple[str, str, dict[str, Any]]] = [
     ("head-only", "mpt", {}),
-    ("mpt", "mpt", {}),
+    ("teachers", "mpt", {"distillation": 0.5}),
+    ("mpt", "mpt", {"distillation": 0.5, "sampling": "stochastic"}),
     ("prompt-tuning", "prompt-tuning", {}),
     ("prefix-tuning", "prefix-tuning", {"reparameterization": "mlp"}),
     ("p-tuning", "p-tuning", {"encoder": "lstm"}),

@@ -33,6 +33,10 @@ class ChoiceHead:
         lowest = torch.finfo(scores.dtype).min
         return pad_sequence(list(scores.split(counts)), batch_first=True, padding_value=lowest)
 
+    def choices(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One choice among the row's own choices."""
+        return logits[:, None], logits.new_ones(len(logits), 1)
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy over a row's own choices [rows]."""
         counts = batch.group.unique_consecutive(return_counts=True)[1]

@@ -38,6 +38,10 @@ class ClassifierHead:
         dense = functional.linear(pooled(read, batch, self.pooling), self.dense_weight, self.dense_bias)
         return functional.linear(activated(dense, self.activation), self.weight, self.bias)
 
+    def choices(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One choice among the labels."""
+        return logits[:, None], logits.new_ones(len(logits), 1)
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy [B]."""
         return functional.cross_entropy(logits, batch.label, reduction="none")

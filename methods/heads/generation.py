@@ -27,6 +27,10 @@ class GenerationHead:
         """[B, U, V]."""
         return read
 
+    def choices(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One choice for each token of the target."""
+        return logits, batch.target_mask.to(logits.dtype)
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The mean cross-entropy of a row's target tokens [B]."""
         each = functional.cross_entropy(logits.transpose(1, 2), batch.target_ids, reduction="none")

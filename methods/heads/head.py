@@ -23,6 +23,10 @@ class Head(Protocol):
         """[rows, ...], from `States` or, where it speaks, from the logits [B, U, V] of the target."""
         ...
 
+    def choices(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same logits as X choices of a row, [rows, X, C], and which of them count [rows, X]."""
+        ...
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """[rows], in nats."""
         ...

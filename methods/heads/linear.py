@@ -32,6 +32,10 @@ class LinearHead:
             vector = through_pooler(vector, backbone.model)
         return functional.linear(vector, self.weight, self.bias)
 
+    def choices(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One choice among the labels."""
+        return logits[:, None], logits.new_ones(len(logits), 1)
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy [B]."""
         return functional.cross_entropy(logits, batch.label, reduction="none")

@@ -28,6 +28,10 @@ class SpanHead:
         logits = functional.linear(read.text, self.weight, self.bias)
         return logits.masked_fill(~batch.answerable[:, :, None], torch.finfo(logits.dtype).min)
 
+    def choices(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The start and the end, each among the tokens."""
+        return logits.transpose(1, 2), logits.new_ones(len(logits), 2)
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The mean of the two cross-entropies [B]."""
         start = functional.cross_entropy(logits[:, :, 0], batch.start, reduction="none")

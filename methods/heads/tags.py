@@ -26,6 +26,10 @@ class TagHead:
         """[B, T, C]."""
         return functional.linear(read.text, self.weight, self.bias)
 
+    def choices(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One choice for each word."""
+        return logits, (batch.tags >= 0).to(logits.dtype)
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The mean cross-entropy of a row's words [B]."""
         each = functional.cross_entropy(logits.transpose(1, 2), batch.tags, ignore_index=-1, reduction="none")

@@ -38,6 +38,10 @@ class VerbalizerHead:
             vocabulary = backbone.vocabulary(seen[:, None])[:, 0]
         return torch.stack([vocabulary[:, list(ids)].mean(1) for ids in self.words], dim=1)
 
+    def choices(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One choice among the labels."""
+        return logits[:, None], logits.new_ones(len(logits), 1)
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy [B]."""
         return functional.cross_entropy(logits, batch.label, reduction="none")

@@ -1,6 +1,6 @@
 """K forms stacked and padded, so that each row of a batch can pick its own by index."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -39,23 +39,45 @@ class PromptRows:
 class PlaceBank:
     """The prefixes of one place."""
 
-    key_values: Tensor  # [K, L, 2, N, P, D], zero where a form has no prefix
+    key_values: Mapping[int, Sequence[Tensor]]  # of a layer: K of [2, N, P, D], zero where a form has no prefix
     mask: Tensor  # [K, L, P], true where it has one
-    layers: tuple[int, ...]  # which layers the L are
     moving: Tensor | None  # [K, P], true where a prefix position moves the text
     even: bool  # whether every layer has the same mask
 
-    def rows(self, place: Place, index: Tensor) -> Mapping[Layer, LayerPrefix]:
-        """Every layer's prefix for rows that use the forms index [b]."""
-        everyone = torch.equal(index, torch.arange(len(self.mask), device=index.device))  # then nothing is copied
-        chosen, mask = (tensor if everyone else tensor[index] for tensor in (self.key_values, self.mask))
-        moving = None if self.moving is None else self.moving[index]
-        masks = [mask[:, 0]] * len(self.layers) if self.even else list(mask.unbind(1))
-        by_layer = [one.unbind(1) for one in chosen.unbind(1)]  # whose gradients are put together once
-        return {
-            (place, layer): LayerPrefix(keys, values, one, moving)
-            for layer, (keys, values), one in zip(self.layers, by_layer, masks, strict=True)
-        }
+
+class PlacedRows(Mapping[Layer, LayerPrefix]):
+    """Every layer's prefix for rows that use the forms index [b]; put together when its layer is reached.
+
+    So they are read from memory once, right before they are used.
+    """
+
+    def __init__(self, banks: Mapping[Place, PlaceBank], index: Tensor) -> None:
+        self._banks = banks
+        self._index = index.tolist()
+        self._masks = {place: self._of_layers(bank, bank.mask[index]) for place, bank in banks.items()}
+        self._moving = {place: None if bank.moving is None else bank.moving[index] for place, bank in banks.items()}
+
+    def __getitem__(self, at: Layer) -> LayerPrefix:
+        place, layer = at
+        several = self._banks[place].key_values[layer]
+        if len(set(self._index)) == 1:
+            rows = several[self._index[0]][None].expand(len(self._index), -1, -1, -1, -1)
+        else:
+            rows = torch.stack([several[k] for k in self._index])
+        keys, values = rows.unbind(1)
+        return LayerPrefix(keys, values, self._masks[place][layer], self._moving[place])
+
+    def __iter__(self) -> Iterator[Layer]:
+        return ((place, layer) for place, bank in self._banks.items() for layer in bank.key_values)
+
+    def __len__(self) -> int:
+        return sum(len(bank.key_values) for bank in self._banks.values())
+
+    @staticmethod
+    def _of_layers(bank: PlaceBank, mask: Tensor) -> dict[int, Tensor]:
+        """Each layer's mask [b, P]; the same tensor where they are the same."""
+        several = [mask[:, 0]] * mask.shape[1] if bank.even else list(mask.unbind(1))
+        return dict(zip(bank.key_values, several, strict=True))
 
 
 @dataclass(frozen=True)
@@ -83,13 +105,11 @@ class Bank:
 
     def rows(self, index: Tensor) -> PromptRows:
         """The prompts of a batch whose row b uses form index[b]."""
-        prefix: dict[Layer, LayerPrefix] = {}
         shifts: dict[Place, Tensor] = {}
         for place, bank in self.prefixes.items():
-            prefix |= bank.rows(place, index)
             if bank.moving is not None:
                 shifts[place] = bank.moving[index].sum(1)
-        return PromptRows(self.soft and self.soft.rows(index), prefix, shifts)
+        return PromptRows(self.soft and self.soft.rows(index), PlacedRows(self.prefixes, index), shifts)
 
 
 def _stack_soft(forms: Sequence[Sequence[SoftPrompt]]) -> SoftRows:
@@ -122,17 +142,19 @@ def _stack_prefix(forms: Sequence[Sequence[Prefix]]) -> PlaceBank:
     layers = tuple(sorted({layer for part in present for layer in part.layers}))
     lengths = [sum(part.key_values.shape[3] for part in of_form) for of_form in forms]
     most, even = max(lengths), all(part.layers == layers for part in present)
-    stacked = torch.stack([_padded(of_form, layers, most, present[0].key_values) for of_form in forms])
+    whole = [_padded(of_form, layers, most, present[0].key_values).unbind(0) for of_form in forms]
 
     def columns(says: Callable[[Prefix], bool]) -> Tensor:
         """[K, P], what is said of the prefix that each column belongs to; false where there is none."""
         lines = [[says(part) for part in of_form for _ in range(part.key_values.shape[3])] for of_form in forms]
-        return torch.tensor([line + [False] * (most - len(line)) for line in lines], device=stacked.device)
+        return torch.tensor(
+            [line + [False] * (most - len(line)) for line in lines], device=present[0].key_values.device
+        )
 
     of_layer = [columns(lambda part, at=layer: at in part.layers) for layer in layers[: 1 if even else None]]
     mask = torch.stack(of_layer, dim=1).expand(-1, len(layers), -1)
     moving = columns(lambda part: part.shifts) if any(part.shifts for part in present) else None
-    return PlaceBank(stacked, mask, layers, moving, even)
+    return PlaceBank(dict(zip(layers, zip(*whole, strict=True), strict=True)), mask, moving, even)
 
 
 def _padded(of_form: Sequence[Prefix], layers: tuple[int, ...], length: int, like: Tensor) -> Tensor:

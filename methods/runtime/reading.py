@@ -1,6 +1,7 @@
 """One pass of the backbone over rows of many tasks, and what each task's head reads in it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,17 +9,34 @@ from torch import Tensor
 from ..heads import Head
 from ..types import Batch
 from .attention import Below
-from .backbone import Backbone
+from .backbone import Backbone, States
 from .bank import Bank
 from .decoding import target_logits
 
 
-def read(
-    backbone: Backbone, batch: Batch, bank: Bank, owner: Tensor, heads: Sequence[Head], below: Below | None = None
-) -> Iterator[tuple[int, Batch, Tensor]]:
-    """For each owner k in owner [B]: k, its share of the batch, and its head's logits [rows, ...].
+@dataclass(frozen=True)
+class Reading:
+    """One task's share of a batch, and what its head read there."""
 
-    Heads that read states share one pass; those that need a decoder's logits share another.
+    task: int
+    batch: Batch
+    logits: Tensor  # [rows, ...]
+    states: States | None  # none where the head reads a language model's logits
+
+
+def read(
+    backbone: Backbone,
+    batch: Batch,
+    bank: Bank,
+    owner: Tensor,
+    heads: Sequence[Head],
+    below: Below | None = None,
+    known: States | None = None,
+) -> Iterator[Reading]:
+    """For each owner k in owner [B]: its share of the batch through its prompt and its head.
+
+    Heads that read states share one pass, or the states that are `known`; those that need a decoder's logits share
+    another.
     """
     speaks = torch.tensor([head.speaks(backbone) for head in heads], device=owner.device)[owner]
     for aloud in (False, True):
@@ -26,14 +44,19 @@ def read(
         if not len(chosen):
             continue
         part = batch if len(chosen) == len(owner) else batch.select(chosen)
-        prompts = bank.rows(owner[chosen])
-        seen = target_logits(backbone, part, prompts) if aloud else backbone.states(part, prompts, below)
+        seen: Tensor | States
+        if known is not None and not aloud:
+            seen = known if part is batch else known.of(chosen)
+        else:
+            prompts = bank.rows(owner[chosen])
+            seen = target_logits(backbone, part, prompts) if aloud else backbone.states(part, prompts, below)
         owners = owner[chosen].tolist()
         for k in sorted(set(owners)):
             rows = _rows([row for row, of in enumerate(owners) if of == k], owner.device)
             own = part.select(rows)
-            picked = seen[rows] if isinstance(seen, Tensor) else seen.of(rows)
-            yield k, own, heads[k].logits(picked, own, backbone)
+            states = None if isinstance(seen, Tensor) else seen.of(rows)
+            picked = seen[rows] if isinstance(seen, Tensor) else states
+            yield Reading(k, own, heads[k].logits(picked, own, backbone), states)
 
 
 def _rows(places: list[int], device: torch.device) -> Tensor | slice:

@@ -31,7 +31,12 @@ ANEW = ("workers", "plot", "resume", "output")  # options that a resumed compari
 @click.option(
     "--methods", multiple=True, metavar="NAME,...", help=f"What to compare: {', '.join(METHODS)}.  [default: all]"
 )
-@click.option("--seeds", type=int, default=3, show_default=True, help="How often, each time from another start.")
+@click.option("--seeds", type=int, help="How often, each time from another start.  [default: 3]")
+@click.option("--shots", metavar="K,...", help="Learn from K rows per label, drawn by each seed, or all.")
+@click.option("--repeats", type=int, help="How many draws: --seeds by the name that it has with --shots.")
+@click.option("--from", multiple=True, metavar="METHOD=REF,...",
+              help="Let a method start from a version too, beside from scratch; repeatable.")  # fmt: skip
+@click.option("--separate", is_flag=True, help="Let mpt train one task per cell, as the others do.")
 @click.option("--grid", multiple=True, metavar="KEY=VALUE,...", help="Values of a setting to try; repeatable.")
 @click.option("--epochs", type=int, default=5, show_default=True, help="How often each row is seen.")
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Rows per step.")
@@ -49,12 +54,18 @@ def compare(
 ) -> None:
     """Train methods beside each other and say what each is worth.
 
-    A cell is one training: a method, a setting, a task, a seed. mpt trains all tasks jointly in one cell, every other
-    method one task per cell. Methods of prompts stand beside head-only, the control without a prompt, and beside lora,
-    adapter, bitfit and full (fine-tuning), which change a copy of the backbone per task; nothing is published.
+    A cell is one training: a method, a setting, a task, a seed. mpt trains all tasks jointly in one cell, unless told
+    to --separate them, every other method one task per cell. Methods of prompts stand beside head-only, the control
+    without a prompt, and beside lora, adapter, bitfit and full (fine-tuning), which change a copy of the backbone per
+    task; nothing is published.
 
-    --grid takes hyperparameters of methods (lr is learning_rate) and epochs, batch-size, rows; a method without a key
-    has one cell where others have several.
+    --grid takes hyperparameters of methods (lr is learning_rate) and epochs, batch-size, rows, shots; a method without
+    a key has one cell where others have several.
+
+    --shots draws K rows of each label, or K rows of a task whose rows have no label of its own, out of all or of the
+    first --rows; every method of a seed sees the same draw. --from takes what train --from takes: a version, a shared
+    prompt as shared:NAME, or a mix; it is pinned to version numbers, and kept for --resume. To start a task
+    from another task's prompt is SPoT (Vu et al., 2022).
 
     The table has the mean and the sample standard deviation over the seeds, on the test rows, or on the validation
     rows where there are none; the bytes kept per task; the seconds of training per task. The plot is beside the
@@ -65,6 +76,8 @@ def compare(
     promptctl compare --tasks qa,sentiment
     promptctl compare --tasks qa --methods head-only,prefix-tuning,lora --seeds 5 --plot worth.png
     promptctl compare --tasks qa --methods mpt,lora --grid lr=1e-3,1e-2 --grid rows=100,1000
+    promptctl compare --tasks reviews --methods mpt,prefix-tuning --shots 4,16,32,all --repeats 10
+    promptctl compare --tasks reviews --methods mpt,lora --from mpt=shared:default --separate
     promptctl compare --resume ID
     """
     if plot is not None and (plot.suffix not in (".png", ".svg") or not plot.absolute().parent.is_dir()):
@@ -95,9 +108,15 @@ def _spec(values: dict[str, Any]) -> "ComparisonSpec":
     from ..specs import parse
 
     named = {key: value for key, value in values.items() if value is not None}
+    shots, repeats = named.pop("shots", None), named.pop("repeats", None)
     named["tasks"] = _names(values["tasks"])
     named["methods"] = _names(values["methods"]) if values["methods"] else METHODS
-    named["grid"] = _grid(values["grid"])
+    named["grid"] = _grid(values["grid"] if shots is None else (*values["grid"], f"shots={shots}"))
+    named["starts"] = _starts(named.pop("from"))
+    if repeats is not None:
+        if "seeds" in named:
+            raise click.UsageError("--seeds and --repeats say the same; give one of them")
+        named["seeds"] = repeats
     if not named["tasks"]:
         raise click.UsageError("nothing to learn: give --tasks NAME,... or --resume ID")
     return parse(ComparisonSpec, named, "comparison")
@@ -119,6 +138,17 @@ def _grid(given: tuple[str, ...]) -> dict[str, tuple[object, ...]]:
             raise click.UsageError(f"--grid has {key!r} twice; list its values after one")
         grid[key] = tuple(hyperparameter(f"{key}={value}")[1] for value in listed)
     return grid
+
+
+def _starts(given: tuple[str, ...]) -> dict[str, list[str]]:
+    """METHOD=REF of each option; a method may have several."""
+    starts: dict[str, list[str]] = {}
+    for pair in given:
+        name, _, text = pair.partition("=")
+        if not (name and text):
+            raise click.UsageError(f"--from {pair!r} is not METHOD=REF")
+        starts.setdefault(name, []).append(text)
+    return starts
 
 
 def _run(begin: str, what: "ComparisonSpec | str", workers: int, plot: Path | None) -> "ComparisonReport":

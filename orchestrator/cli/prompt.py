@@ -3,8 +3,11 @@
 import click
 
 from . import complete
+from .diff import diff
 from .evaluate import evaluate
 from .exchange import export_prompt, import_prompt
+from .explain import explain
+from .mix import mix
 from .options import output_option
 from .output import Listing, plain, show, show_one
 from .text_prompt import create, render
@@ -19,7 +22,7 @@ def prompt() -> None:
     """
 
 
-for command in (create, render, evaluate, import_prompt, export_prompt):
+for command in (create, render, evaluate, explain, diff, mix, import_prompt, export_prompt):
     prompt.add_command(command)
 
 

@@ -30,11 +30,14 @@ SPEC = {"from": "start", "set": "hyperparameters"}  # options that a RunSpec cal
 @click.option("--set", multiple=True, metavar="KEY=VALUE", help="A hyperparameter of the method; repeatable.")
 @click.option("--epochs", type=int, default=5, show_default=True, help="How often each row is seen.")
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Rows per step, over all workers.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides order and start.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides order, start and draw.")
+@click.option("--shots", type=int, metavar="K", help="Learn from K rows per label, drawn by the seed.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Ray workers; 0 trains in this process.")
 @click.option("--backbone", metavar="NAME|FOLDER", help="The frozen model; else PROMPTCTL_BACKBONE's.")
 @click.option("--from", metavar="REF[*WEIGHT],...", shell_complete=complete.references,
               help="Start from a version instead of from words, or from a mix of several.")  # fmt: skip
+@click.option("--teachers", metavar="REF,...", shell_complete=complete.references,
+              help="Versions that mpt distils, one per task, instead of training them first.")  # fmt: skip
 @click.option("--gradient-checkpointing", is_flag=True, help="Compute activations twice instead of keeping them.")
 @click.option("--cache-activations", is_flag=True, help="Compute what no prompt changes once, and keep it in memory.")
 @click.option("--name", default="default", show_default=True, help="Publish the shared prompt as shared/NAME.")
@@ -49,6 +52,9 @@ def train(ctx: click.Context, resume: str | None, dry_run: bool, output: str, **
     prompt beside its control, the same head trained without a prompt. A run that is stopped goes on with
     --resume and ends with the same bytes.
 
+    --shots draws K rows of each label, or K rows of a task whose rows have no label of its own; validation and test
+    rows stay as they are.
+
     --from takes references, and shared:NAME for the newest version of a shared prompt. Weights are shares of
     their sum; without any, all versions count the same.
 
@@ -56,6 +62,7 @@ def train(ctx: click.Context, resume: str | None, dry_run: bool, output: str, **
     promptctl train --tasks qa,sentiment
     promptctl train --tasks sentiment --method prefix-tuning --set length=8 --epochs 5
     promptctl train --tasks reviews --from shared:default --dry-run
+    promptctl train --tasks reviews --from shared:default --shots 16 --seed 1
     promptctl train --tasks reviews --from sentiment:3*0.7,qa*0.3 --method prefix-tuning
     promptctl train --resume RUN
     """

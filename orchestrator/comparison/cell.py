@@ -17,21 +17,22 @@ from methods.stored import tensors
 from ..data import Data
 from ..errors import OrchestratorError, RunFailed
 from ..job import Job
+from ..origins import start_from
 from ..specs import Split
 from .specs import Cell, Comparison
 
 BYTES = 4  # of one number
 
 
-def attempt(comparison: str, cell: str) -> dict[str, Any]:
-    """A cell's line for the comparison's file, from the JSON of both; a failure is a line too.
+def attempt(comparison: str, cell: str, start: tuple[bytes, ...]) -> dict[str, Any]:
+    """A cell's line for the comparison's file, from the JSON of both and what it starts from; a failure is a line too.
 
     Nothing is raised: Ray would try it again and log its text, which may quote a row.
     """
     torch.set_num_threads(1)
     planned, one = Comparison.model_validate_json(comparison), Cell.model_validate_json(cell)
     try:
-        outcome = _train_and_judge(planned, one)
+        outcome = _train_and_judge(planned, one, start)
     except (methods.MethodError, OrchestratorError) as error:
         outcome = {"failed": str(error)}
     except Exception as error:  # noqa: BLE001 - see above
@@ -45,21 +46,37 @@ def line(cell: Cell, outcome: dict[str, Any]) -> dict[str, Any]:
     return {"cell": cell.name, "at": time.time()} | cell.model_dump(mode="json") | outcome
 
 
-def _train_and_judge(comparison: Comparison, cell: Cell) -> dict[str, Any]:
-    spec, job = comparison.spec, comparison.job
-    backbone = _backbone(job.backbone)
-    rows = cell.run_setting("rows", spec.rows)
-    by_name = {one.task.name: job.model_copy(update={"tasks": (one,)}).model_dump_json() for one in job.tasks}
-    data = [_data(by_name[name], rows, spec.test_rows) for name in cell.tasks]
-    learner = methods.Learner.new(
-        backbone, method(cell.method, cell.hyperparameters), [one.task for one in data], cell.seed
-    )
+def _train_and_judge(comparison: Comparison, cell: Cell, start: tuple[bytes, ...]) -> dict[str, Any]:
+    spec, backbone = comparison.spec, _backbone(comparison.job.backbone)
+    judged, drawn = zip(*(datasets(comparison, cell, name, start) for name in cell.tasks), strict=True)
+    tasks, origin = [one.task for one in judged], start_from(start, cell.start, backbone)
+    learner = methods.Learner.new(backbone, method(cell.method, cell.hyperparameters), tasks, cell.seed, origin)
     epochs, batch_size = cell.run_setting("epochs", spec.epochs), cell.run_setting("batch_size", spec.batch_size)
+    examples = [one.train[0] for one in drawn]
+    plan = methods.Plan(epochs, batch_size, cell.seed)
     began = time.perf_counter()
+    if lesson := learner.prompts.distillation:
+        teachers = methods.Learner.new(backbone, lesson.teacher, tasks, cell.seed)
+        _train(teachers, examples, plan)
+        learner.learn_from([teachers.fold(k) for k in range(len(tasks))], examples)
     if list(learner.parameters()):  # a control whose heads are words or free text has none
-        _train(learner, [one.train[0] for one in data], methods.Plan(epochs, batch_size, cell.seed))
-    seconds = (time.perf_counter() - began) / len(data)
-    return {"results": {one.task.name: _judge(learner, k, one) | {"seconds": seconds} for k, one in enumerate(data)}}
+        _train(learner, examples, plan)
+    seconds = (time.perf_counter() - began) / len(judged)
+    return {"results": {one.task.name: _judge(learner, k, one) | {"seconds": seconds} for k, one in enumerate(judged)}}
+
+
+def datasets(
+    comparison: Comparison, cell: Cell, task: str, start: tuple[bytes, ...] = ()
+) -> tuple["FirstRows", "FirstRows"]:
+    """One task's rows as they are judged, for all seeds, and as they are learned from: of few shots, the seed's."""
+    by_name = {one.task.name: one for one in comparison.job.tasks}
+    whole = comparison.job.model_copy(update={"tasks": (by_name[task],), "start": cell.start})
+    shots = cell.run_setting("shots", None)
+    drawn = {} if shots is None else {"shots": shots, "seed": cell.seed}
+    few = whole.model_copy(update={"spec": whole.spec.model_copy(update=drawn)})
+    rows = cell.run_setting("rows", comparison.spec.rows)
+    judged, learned = (_data(job.model_dump_json(), start, rows, comparison.spec.test_rows) for job in (whole, few))
+    return judged, learned
 
 
 def _train(learner: methods.Learner, examples: Sequence[Sequence[methods.Example]], plan: methods.Plan) -> None:
@@ -78,7 +95,8 @@ def _judge(learner: methods.Learner, k: int, data: "FirstRows") -> dict[str, Any
     artifact = methods.Artifact(card, form, head)
     answers = methods.answers(learner.backbone, artifact, rows, encoded)
     metric = methods.main_metric(data.task)
-    own = learner.prompts.parameters_per_task()
+    alone = sum(parameter.numel() for parameter in learner.prompts.parameters() if parameter.requires_grad)
+    own = alone if len(learner.heads) == 1 else learner.prompts.parameters_per_task()
     return {
         "metric": metric,
         "value": methods.means(methods.totals(data.task, rows, answers))[metric],
@@ -92,12 +110,19 @@ def _judge(learner: methods.Learner, k: int, data: "FirstRows") -> dict[str, Any
 class FirstRows(Data):
     """One task's rows, of each split no more than the first so many."""
 
-    def __init__(self, job: Job, backbone: methods.Backbone, train: int | None, judged: int | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        backbone: methods.Backbone,
+        train: int | None,
+        judged: int | None,
+        start: methods.Start | None = None,
+    ) -> None:
         self._first: dict[Split, int | None] = {"train": train, "validation": judged, "test": judged}
         (one,) = job.tasks
         self.task = one.resolved()
         self.held_out = one.held_out
-        super().__init__(job, backbone, [self.task], rank=0, world=1)
+        super().__init__(job, backbone, [self.task], rank=0, world=1, start=start and start.form)
 
     def _rows(self, k: int, split: Split) -> Sequence[methods.Row]:
         return super()._rows(k, split)[: self._first[split]]
@@ -109,6 +134,7 @@ def _backbone(name: str) -> methods.Backbone:
 
 
 @lru_cache(maxsize=64)
-def _data(job: str, train: int | None, judged: int | None) -> FirstRows:
+def _data(job: str, start: tuple[bytes, ...], train: int | None, judged: int | None) -> FirstRows:
     planned = Job.model_validate_json(job)
-    return FirstRows(planned, _backbone(planned.backbone), train, judged)
+    backbone = _backbone(planned.backbone)
+    return FirstRows(planned, backbone, train, judged, start_from(start, planned.start, backbone))

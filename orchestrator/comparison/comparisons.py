@@ -13,8 +13,10 @@ from ..access import opened
 from ..errors import InvalidSpec
 from ..progress import shown
 from ..settings import Settings
+from ..shots import shortages
 from ..sources import read
 from ..specs import NAME, RunSpec, parse
+from . import starts
 from .errors import ComparisonExists, UnknownComparison
 from .grid import cells
 from .plot import draw
@@ -46,9 +48,12 @@ def compare(
     """A new comparison. Everything that can be found wrong before anything is started is found first."""
     cells(spec)
     with opened(settings) as registry:
+        spec = spec.model_copy(update={"starts": starts.pin(registry, spec.starts)})
+        blobs = starts.fetch(registry, spec.starts)
         same = {"tasks": spec.tasks, "backbone": spec.backbone, "epochs": spec.epochs, "batch_size": spec.batch_size}
         job = runs.plan(RunSpec.model_validate(same | {"workers": workers}), settings, registry, show)
     comparison = Comparison(id=spec.name or job.run_id, spec=spec, job=job)
+    _say_shortages(comparison, show)
     folder = _folder(settings, comparison.id)
     try:
         folder.mkdir(parents=True)
@@ -56,6 +61,7 @@ def compare(
         raise ComparisonExists(
             f"there is a comparison {comparison.id!r} already", hint=f"promptctl compare --resume {comparison.id}"
         ) from None
+    starts.keep(folder, blobs)
     (folder / PLAN).write_text(comparison.model_dump_json())
     return _carry_out(comparison, settings, show, workers, plot)
 
@@ -72,6 +78,17 @@ def resume(name: str, settings: Settings, show: Cells, *, workers: int, plot: Pa
 
 def _folder(settings: Settings, name: str) -> Path:
     return settings.home / "comparisons" / name
+
+
+def _say_shortages(comparison: Comparison, show: Cells) -> None:
+    """Where the largest draw from the fewest rows finds fewer than it asks for."""
+    grid = comparison.spec.grid
+    shots = [value for value in grid.get("shots", ()) if isinstance(value, int)]
+    rows = min((value for value in grid.get("rows", ()) if isinstance(value, int)), default=comparison.spec.rows)
+    for one in comparison.job.tasks if shots else ():
+        first = read(one.task, "train", one.labels).rows[:rows]
+        for line in shortages(one.task.kind, one.labels, first, max(shots)):
+            show.say(f"{one.task.name}: {line}")
 
 
 def _check_unchanged(comparison: Comparison) -> None:
@@ -94,7 +111,9 @@ def _carry_out(
     show.begin(len(wanted) - len(missing), len(wanted))
     tracker = CellTracker(comparison, folder / DONE, settings, show.say)
     with _interrupted(comparison.id, show), tracker.following():
-        with shown(show, folder / DONE), closing(lines(comparison, missing, workers, settings, show)) as finished:
+        blobs = starts.kept(folder, comparison.spec.starts)
+        given = lines(comparison, missing, blobs, workers, settings, show)
+        with shown(show, folder / DONE), closing(given) as finished:
             for line in finished:
                 events.append(folder / DONE, [line])
         rows = _sum_up(comparison, wanted, folder, settings, plot)

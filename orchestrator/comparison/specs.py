@@ -12,7 +12,9 @@ Value: TypeAlias = StrictBool | StrictInt | StrictFloat | str
 Count = TypeVar("Count", int, int | None)
 
 ALIASES = {"lr": "learning_rate"}
-RUN_KEYS = ("epochs", "batch_size", "rows")  # settings of the training, whatever the method
+RUN_KEYS = ("epochs", "batch_size", "rows", "shots")  # settings of the training, whatever the method
+START = "from"  # the setting that says what a cell starts from
+ALL = "all"  # the number of shots that is none
 JOINT = ("mpt",)  # methods that train all tasks in one cell; every other trains one
 
 
@@ -23,6 +25,8 @@ class ComparisonSpec(Spec):
     methods: tuple[str, ...] = Field(min_length=1)
     seeds: int = Field(default=3, ge=1)
     grid: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
+    starts: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # method -> what it starts from besides scratch
+    separate: bool = False  # JOINT methods train one task per cell too
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=16, ge=1)
     rows: int | None = Field(default=None, ge=1)  # training rows per task at the most, the first of the file
@@ -57,8 +61,10 @@ class ComparisonSpec(Spec):
     @model_validator(mode="after")
     def _counts_are_counts(self) -> Self:
         for key in RUN_KEYS:
-            if any(type(value) is not int or value < 1 for value in self.grid.get(key, ())):
-                raise ValueError(f"{key.replace('_', '-')}: a whole number, 1 or more")
+            counts = [value for value in self.grid.get(key, ()) if (key, value) != ("shots", ALL)]
+            if any(type(value) is not int or value < 1 for value in counts):
+                more = f", or {ALL}" if key == "shots" else ""
+                raise ValueError(f"{key.replace('_', '-')}: a whole number, 1 or more{more}")
         return self
 
 
@@ -78,7 +84,13 @@ class Cell(Spec):
     @property
     def hyperparameters(self) -> dict[str, Value]:
         """What of the setting is the method's own."""
-        return {key: value for key, value in self.setting.items() if key not in RUN_KEYS}
+        return {key: value for key, value in self.setting.items() if key not in (*RUN_KEYS, START)}
+
+    @property
+    def start(self) -> str | None:
+        """The pinned versions that it starts from, if not from scratch."""
+        value = self.setting.get(START)
+        return value if isinstance(value, str) else None
 
     def run_setting(self, key: str, otherwise: Count) -> int | Count:
         """One of RUN_KEYS, as the setting has it or else as the comparison has it."""
@@ -95,6 +107,6 @@ class Comparison(Spec):
 
 
 def written(setting: dict[str, Value]) -> str:
-    """A setting on one line, as `--grid` takes it."""
+    """A setting on one line, as `--grid` and `--from` take it."""
     short = {long: alias for alias, long in ALIASES.items()}
     return " ".join(f"{short.get(key, key)}={value}" for key, value in setting.items())

@@ -40,8 +40,8 @@ def _same_batches(
     def step_ours() -> None:
         for batch in batches:
             optimizer.zero_grad(set_to_none=False)
-            for losses, _ in learner.losses(batch):
-                (losses.sum() / len(batch)).backward()
+            for losses in learner.losses(batch):
+                (losses.total.sum() / len(batch)).backward()
             optimizer.step()
 
     step_theirs = peft_steps(backbone, peft_classifier(theirs, LENGTH, tasks=tasks), batches)

@@ -50,6 +50,16 @@ def test_a_grid_is_read_from_keys_and_lists() -> None:
         (["--tasks", "qa", "--grid", "lenght=4"], 2, "no method of this comparison has 'lenght'; known: lr, epochs,"),
         (["--tasks", "qa", "--grid", "rank=high"], 2, "rank"),
         (["--tasks", "qa", "--seeds", "0"], 2, "seeds"),
+        (["--tasks", "qa", "--seeds", "2", "--repeats", "2"], 2, "--seeds and --repeats say the same"),
+        (["--tasks", "qa", "--shots", "some"], 2, "shots: a whole number, 1 or more, or all"),
+        (["--tasks", "qa", "--shots", "4", "--grid", "shots=8"], 2, "--grid has 'shots' twice"),
+        (["--tasks", "qa", "--methods", "mpt", "--from", "mpt"], 2, "--from 'mpt' is not METHOD=REF"),
+        (["--tasks", "qa", "--methods", "mpt", "--from", "mpt=gone:1"], 3, "unknown prompt 'gone'"),
+        (["--tasks", "qa", "--methods", "mpt", "--from", "mpt=a*much"], 2, "--from 'a*much' names no versions"),
+        (["--tasks", "qa", "--methods", "lora", "--from", "lora=a"], 2, "lora has no prompt that could start from"),
+        (["--tasks", "qa", "--methods", "lora", "--from", "mpt=a"], 2, "which is no method of this comparison"),
+        (["--resume", "gone", "--shots", "2"], 2, "leave out --shots"),
+        (["--resume", "gone", "--from", "mpt=a"], 2, "leave out --from"),
         (["--tasks", "qa", "--workers", "-1"], 2, "--workers -1 is not possible"),
         (["--tasks", "qa", "--plot", "worth.pdf"], 2, "--plot 'worth.pdf' is no .png or .svg in a folder"),
         (["--tasks", "qa", "--plot", "gone/worth.png"], 2, "in a folder that is there"),
@@ -80,6 +90,23 @@ def test_a_comparison_prints_a_table_and_draws_a_plot(run: Run, mood: str, tiny_
     assert Path("worth.svg").read_text().startswith("<?xml")
     again = json.loads(run("compare", "--resume", "small", "--workers", "0", "-o", "json").stdout)["comparison"]
     assert (again["id"], again["cells"], again["failed"], len(again["rows"])) == ("small", 4, 0, 2)
+
+
+def test_shots_repeats_and_starts_are_read_as_a_person_writes_them(run: Run, mood: str, tiny_folder: Path) -> None:
+    backbone = ["--backbone", str(tiny_folder), "--epochs", "1", "--workers", "0"]
+    assert run("train", "--tasks", mood, "--method", "prompt-tuning", *backbone).exit_code == 0
+    few = ["--shots", "1,all", "--repeats", "2", "--from", "prompt-tuning=mood:1", "--separate"]
+    shown = run("compare", "--tasks", mood, "--methods", "prompt-tuning,mpt", *backbone, *few)
+    assert shown.exit_code == 0, shown.stderr
+    lines = [line.split("\t") for line in shown.stdout.splitlines()]
+    assert sorted((line[1], line[2], line[7]) for line in lines) == [
+        ("mpt", "-", "2"),
+        ("mpt", "shots=1", "2"),
+        ("prompt-tuning", "-", "2"),
+        ("prompt-tuning", "from=mood:1", "2"),
+        ("prompt-tuning", "from=mood:1 shots=1", "2"),
+        ("prompt-tuning", "shots=1", "2"),
+    ]
 
 
 def test_only_a_comparison_without_any_result_is_a_failure(run: Run, mood: str, tiny_folder: Path) -> None:

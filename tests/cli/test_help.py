@@ -34,7 +34,7 @@ def test_each_command_is_there() -> None:
         *("train", "compare", "promote", "rollback", "query", "serve", "completion"),
         *("task", "task add", "task apply", "task list", "task show"),
         *("prompt", "prompt list", "prompt show", "prompt log", "prompt import", "prompt export"),
-        *("prompt create", "prompt render", "prompt evaluate"),
+        *("prompt create", "prompt render", "prompt evaluate", "prompt explain", "prompt diff", "prompt mix"),
         *("run", "run list", "run show"),
         *("db", "db upgrade", "db current", "db check"),
         *("config", "config list"),

@@ -27,11 +27,12 @@ def test_the_methods_offered_are_those_there_are_besides_the_control() -> None:
 
 
 def test_a_dry_run_resolves_the_run_and_writes_nothing(run: Run, home: Path) -> None:
-    planned = run("train", "--tasks", "sentiment,qa", "--set", "length=8", "--epochs", "2", "--dry-run", "-o", "json")
+    given = ("--set", "length=8", "--epochs", "2", "--shots", "4")
+    planned = run("train", "--tasks", "sentiment,qa", *given, "--dry-run", "-o", "json")
     assert planned.exit_code == 0, planned.stderr
     plan = json.loads(planned.stdout)["plan"]
     assert (plan["tasks"], plan["hyperparameters"], plan["epochs"]) == (["sentiment", "qa"], {"length": 8}, 2)
-    assert plan["backbone"] == methods.DEFAULT_BACKBONE
+    assert (plan["backbone"], plan["shots"]) == (methods.DEFAULT_BACKBONE, 4)
     assert set(plan["rows"]["qa"]) == {"train", "validation", "test"}
     assert list(home.iterdir()) == []
 
@@ -85,6 +86,7 @@ def test_tasks_may_be_repeated_or_come_from_the_environment(run: Run, monkeypatc
         (["--tasks", "gone"], 3, "unknown task 'gone'; known tasks: qa, sentiment"),
         (["--tasks", "qa,qa"], 2, "each task once"),
         (["--tasks", "qa", "--epochs", "0"], 2, "epochs"),
+        (["--tasks", "qa", "--shots", "0"], 2, "shots"),
         (["--tasks", "qa", "--epochs", "some"], 2, "'some' is not a valid int"),
         (["--tasks", "qa", "--set", "length"], 2, "is not KEY=VALUE"),
         (["--tasks", "qa", "--set", "lenght=3"], 2, "no hyperparameter 'lenght'"),

@@ -35,9 +35,9 @@ def test_a_forward_from_kept_states_ends_as_a_whole_one(name: str, tmp_path: Pat
     (encoded,) = examples(backbone, sentiment)
     learner = Learner.new(backbone, method("prefix-tuning", {"length": 3, "layers": "last:1"}), [sentiment[0]], 1)
     rows = [(0, example) for example in encoded]
-    plain = torch.cat([losses for losses, _ in learner.losses(rows)])
+    plain = torch.cat([losses.total for losses in learner.losses(rows)])
     learner.remember([encoded])
-    kept = torch.cat([losses for losses, _ in learner.losses(rows)])
+    kept = torch.cat([losses.total for losses in learner.losses(rows)])
     torch.testing.assert_close(kept, plain, atol=1e-5, rtol=0)
 
 

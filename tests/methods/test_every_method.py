@@ -144,8 +144,8 @@ def test_folding_changes_no_answer_and_survives_its_file(case: Case, setting: st
         batch, owner = collate(case.tiny, examples), torch.full((len(examples),), k)
         heads = [learner.head(task) for task in range(2)]
         with torch.no_grad():
-            [(_, _, before)] = read(case.tiny, batch, Bank.of(learner.prompts.forms()), owner, heads)
-        for row, output in zip(before, predict(case.tiny, [(loaded, one) for one in examples]), strict=True):
+            [before] = read(case.tiny, batch, Bank.of(learner.prompts.forms()), owner, heads)
+        for row, output in zip(before.logits, predict(case.tiny, [(loaded, one) for one in examples]), strict=True):
             got = torch.from_numpy(output)
             torch.testing.assert_close(got, row[: len(got)], atol=1e-6, rtol=0)
 

@@ -150,8 +150,8 @@ def ours(artifact: Artifact, backbone: Backbone, examples: list[Example]) -> Ten
     assert again.head is not None
     batch = collate(backbone, examples)
     owner = torch.zeros(len(examples), dtype=torch.long)
-    (_, _, logits), *_ = read(backbone, batch, Bank.of([again.form]), owner, [again.head])
-    return logits
+    (found,) = read(backbone, batch, Bank.of([again.form]), owner, [again.head])
+    return found.logits
 
 
 @torch.no_grad()

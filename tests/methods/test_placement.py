@@ -127,7 +127,7 @@ def test_a_decoder_says_the_label_after_virtual_tokens_behind_the_text(gpt2: Bac
     learner = Learner.new(gpt2, method("p-tuning", {"length": 5}), [SAID_IN_WORDS], 0)
     (example,) = encode(gpt2, SAID_IN_WORDS, Row("the film", label="b"))
     (longer,) = encode(gpt2, SAID_IN_WORDS, Row("the old film was good", label="b"))
-    next(learner.losses([(0, example)]))[0].sum().backward()
+    next(learner.losses([(0, example)])).total.sum().backward()
     grads = [parameter.grad for parameter in learner.prompts.parameters()]
     assert any(grad is not None and bool(grad.abs().sum() > 0) for grad in grads)
 
