@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -123,9 +124,11 @@ class Learner(nn.Module):
             bank = Bank.of(self.prompts.forms())
             heads = [self.head(task) for task in range(len(self._heads))]
             owner = tasks[batch.group]
-            taught = self._teachers.read(examples, batch, owner) if self._teachers else [None] * len(heads)
+            taught = self._teachers.read(examples, batch, owner) if self._teachers else repeat(None)
             found = read(self.backbone, batch, bank, owner, heads, below)
-            yield Losses.joined([self._losses(heads[one.task], one, teacher) for one, teacher in zip(found, taught)])  # noqa: B905 - no teacher for anybody, or one for each
+            yield Losses.joined(
+                [self._losses(heads[one.task], one, teacher) for one, teacher in zip(found, taught, strict=False)]
+            )
 
     def _losses(self, head: Head, student: Reading, teacher: Reading | None) -> "Losses":
         loss = head.loss(student.logits, student.batch)
