@@ -18,6 +18,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from orchestrator.text_prompts import load
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
@@ -125,6 +127,15 @@ def test_the_readme_shows_what_its_commands_print() -> None:
     text = README.read_text()
     with shell() as opened:
         assert shape(executed(text, opened)) == shape(text)
+
+
+def test_the_readmes_prompt_in_words_is_read(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(# prompt.toml\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    file = tmp_path / "prompt.toml"
+    file.write_text(block)
+    spec = load(file)
+    assert (spec.name, spec.kind, len(spec.templates)) == ("mood", "classification", 2)
+    assert dict(spec.verbalizer) == {"negative": ("terrible",), "positive": ("great",)}
 
 
 if __name__ == "__main__":
