@@ -1,7 +1,11 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from methods import Backbone, Row, Task
+from tests.backbones import tiny as tiny_of
+from tests.backbones import tiny_bert
 
 torch.set_num_threads(1)  # tiny models lose more to threads than they gain
 
@@ -27,3 +31,17 @@ def qa() -> tuple[Task, list[Row]]:
         rows.append(Row("which colour was the bridge", context, answers=(colour,), answer_start=context.index(colour)))
         rows.append(Row("how many sold", context, answers=(number,), answer_start=context.index(number)))
     return Task("qa", "span-qa"), rows
+
+
+@pytest.fixture(scope="session")
+def backbone_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Backbone]:
+    loaded: dict[str, Backbone] = {}
+
+    def backbone(name: str) -> Backbone:
+        if name not in loaded:
+            folder = tmp_path_factory.mktemp(name)
+            family = name.removesuffix("-lm")  # with a language model's head, and so without a pooler
+            loaded[name] = Backbone.load(str(tiny_bert(folder) if name == "bert" else tiny_of(family, folder)))
+        return loaded[name]
+
+    return backbone
