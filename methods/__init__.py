@@ -9,7 +9,7 @@ from dataclasses import fields
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from .artifact import Artifact, Card
-from .beginnings.mixing import mixed
+from .beginnings.mixing import mixed, mixed_factors
 from .errors import (
     BackboneMismatch,
     BackboneNotFound,
@@ -19,7 +19,7 @@ from .errors import (
     MethodError,
 )
 from .evaluation import answers, main_metric, means, totals
-from .forms import Form, Prefix, SoftPrompt, Stack, detached, parts, stack
+from .forms import Form, Prefix, SoftPrompt, Stack, detached, parts, positions_taken, stack
 from .head_only import HeadOnly
 from .heads import HEADS, GenerationHead, Head, LinearHead, SpanHead, TagHead, VerbalizerHead
 from .learner import Learner

@@ -3,7 +3,8 @@
 L = L_task + weight * (L_logits + L_hidden). L_logits is KL(teacher || student) of what the two heads choose from, both
 smoothed by a temperature, times its square, so that its gradient keeps its size. L_hidden is the squared distance of
 the two last hidden states, as the mean over a row's tokens and their width; the paper writes the sum, which would
-grow with both. Padding counts in neither.
+grow with both. Padding counts in neither. A head that reads a language model's logits (generation, and a verbalizer on
+an encoder-decoder) learns from logits alone: the states under them are not at hand.
 """
 
 from dataclasses import dataclass

@@ -82,6 +82,12 @@ class Learner(nn.Module):
         """The task's head over the parameters in training."""
         return replace(self._heads[task], **dict(self.heads[task].items()))  # pyright: ignore[reportArgumentType, reportCallIssue, reportAttributeAccessIssue] - a ParameterDict
 
+    def parameters_per_task(self) -> int:
+        """Numbers of the prompts that a task trains, without its head: all of them where it is the only task."""
+        if len(self.heads) > 1:
+            return self.prompts.parameters_per_task()
+        return sum(parameter.numel() for parameter in self.prompts.parameters() if parameter.requires_grad)
+
     def fold(self, task: int) -> tuple[Form, Head]:
         """What is left of a task after training: its form and its head, cut from what may train on."""
         head = self.head(task)
@@ -146,9 +152,11 @@ class Learner(nn.Module):
         return Losses(owner, loss + lesson.weight * extra, parts)
 
     def _micro_batches(self, examples: Sequence[Example]) -> Iterator[tuple[bool, list[int]]]:
-        """Places of examples of similar length, and whether their lower states are kept."""
-        held = [self._activations is not None and self._activations.holds(example) for example in examples]
-        for known in (False, True):
-            places = [place for place, one in enumerate(held) if one == known]
+        """Places of examples of similar length, alike in what is kept of them; and whether their lower states are."""
+        kept = [self._activations is not None and self._activations.holds(example) for example in examples]
+        read = [self._teachers is not None and self._teachers.holds(example) for example in examples]
+        held = list(zip(kept, read, strict=True))
+        for mark in sorted(set(held)):
+            places = [place for place, one in enumerate(held) if one == mark]
             for group in micro_batches([examples[place].length for place in places], self._waste):
-                yield known, [places[index] for index in group]
+                yield mark[0], [places[index] for index in group]

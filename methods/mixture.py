@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from .artifact import Artifact
 from .beginnings.geometry import described
-from .beginnings.mixing import mixed
+from .beginnings.mixing import mixed, mixed_factors
 from .errors import InvalidSetting
 from .forms import Form
 from .heads import Head
@@ -34,6 +35,7 @@ class Mixture:
     task: Task | None = None  # that of the first portion
     head: Head | None = None
     apart: str = ""
+    factors: Mapping[str, Tensor] = field(default_factory=dict)  # of shared prompts, where all have some
 
 
 def mixture(portions: Sequence[Portion]) -> Mixture:
@@ -44,10 +46,13 @@ def mixture(portions: Sequence[Portion]) -> Mixture:
     """
     for portion in portions:
         _check_alike(portions[0], portion)
-    form = mixed([one.artifact.form for one in portions], [one.weight for one in portions])
+    weights = [one.weight for one in portions]
+    form = mixed([one.artifact.form for one in portions], weights)
     apart = next((words for one in portions if (words := _apart(portions[0], one))), "")
     if apart:
-        return Mixture(form, apart=apart)
+        shared = all(one.artifact.card.task is None for one in portions)
+        factors = mixed_factors([one.artifact.factors for one in portions], weights) if shared else {}
+        return Mixture(form, apart=apart, factors=factors)
     return Mixture(form, portions[0].artifact.card.task, _mean_head(portions))
 
 

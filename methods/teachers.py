@@ -1,8 +1,9 @@
 """Frozen prompts that a student learns from, one per task, and what they make of each training row.
 
-A teacher never changes, so it reads a row once: its last hidden states are kept in memory (never on disk, and no more
-than fit), and its head reads them each time, which costs next to nothing. Rows are read in groups that depend on the
-data alone, so that a run that was stopped and resumed sees the same numbers to the last bit.
+A teacher never changes, so it reads a row once: its last hidden states are kept in memory (never on disk, and of each
+task no more than its share), and its head reads them each time, which costs next to nothing. Rows beyond that, and rows
+of heads that read a language model's logits, are read anew each time, in micro-batches of their own. Rows are kept in
+groups that depend on the data alone, so that a run that was stopped and resumed sees the same numbers to the last bit.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from .runtime.bank import Bank
 from .runtime.reading import Reading, read
 from .types import Batch
 
-BYTES = 2 << 30  # of states kept; the teachers read batches with other rows anew each time
+BYTES = 2 << 30  # of states kept, over all tasks
 
 
 class Teachers:
@@ -38,25 +39,28 @@ class Teachers:
         self._heads = [head for _, head in teachers]
         # by the identity of an example: its tokens' states [S, H], and those of its sequences' ends [n, 2, H]
         self._held: dict[int, tuple[Tensor, Tensor]] = {}
-        self._room = max_bytes
-        self._data = data
+        self._data = data  # so that no other example comes to have the identity of one of these
         for task, examples in enumerate(data):
             if not self._heads[task].speaks(backbone):
-                self._read_once(task, examples)
+                self._read_once(task, examples, max_bytes // len(data))
+
+    def holds(self, example: Example) -> bool:
+        """Whether this very example's states are kept."""
+        return id(example) in self._held
 
     def read(self, examples: Sequence[Example], batch: Batch, owner: Tensor) -> list[Reading]:
         """What the teachers make of a batch of these examples, sequence b of the task owner[b]; without gradient."""
-        known = self._known(examples, batch) if all(id(example) in self._held for example in examples) else None
+        known = self._known(examples, batch) if all(map(self.holds, examples)) else None
         with torch.no_grad():
             return list(read(self._backbone, batch, self._bank, owner, self._heads, known=known))
 
     @torch.no_grad()
-    def _read_once(self, task: int, examples: Sequence[Example]) -> None:
+    def _read_once(self, task: int, examples: Sequence[Example], room: int) -> None:
         for group in micro_batches([example.length for example in examples]):
             chosen = [examples[index] for index in group]
             batch = collate(self._backbone, chosen)
-            self._room -= (int(batch.attention_mask.sum()) + 2 * len(batch.group)) * self._backbone.hidden_size * 4
-            if self._room < 0:
+            room -= (int(batch.attention_mask.sum()) + 2 * len(batch.group)) * self._backbone.hidden_size * 4
+            if room < 0:
                 return
             owner = torch.full_like(batch.group, task)
             states = self._backbone.states(batch, self._bank.rows(owner))

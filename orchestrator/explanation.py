@@ -8,7 +8,7 @@ import torch
 from methods import Artifact, Backbone, InvalidSetting
 from methods.explanation import Explained, Rank, explained, ranks
 from methods.likeness import geometries, similarities
-from registry import Registry, Version
+from registry import IntegrityError, Registry, Version
 from registry.references import PRODUCTION
 
 
@@ -74,7 +74,8 @@ def explain(registry: Registry, reference: str, backbone: str | None, nearest: i
 
 def _relatives(registry: Registry, version: Version) -> list[tuple[Version, str]]:
     """The shared prompt and who else comes from it; where nobody does, what every prompt has in production."""
-    shared = next((f"{one.name}:{one.number}" for one in version.parents if one.role == "shared"), None)
+    from_shared = [one for one in version.parents if one.role == "shared" or one.name.startswith("shared/")]
+    shared = next((f"{one.name}:{one.number}" for one in from_shared), None)
     found = [(registry.resolve(shared), "shared prompt")] if shared else []
     family = list(_made_from(registry, shared or version.reference))
     relation = "of the same shared prompt" if shared else "made from it"
@@ -87,7 +88,7 @@ def _made_from(registry: Registry, shared: str) -> Iterator[Version]:
     """The versions whose shared prompt is this one."""
     for prompt in registry.prompts():
         for one in registry.versions(prompt.name):
-            parents = [f"{parent.name}:{parent.number}" for parent in one.parents if parent.role == "shared"]
+            parents = [f"{parent.name}:{parent.number}" for parent in one.parents]
             if one.state == "READY" and shared in parents:
                 yield one
 
@@ -105,6 +106,9 @@ def _comparable(registry: Registry, version: Version, artifact: Artifact) -> Art
     card = version.card.get("backbone")
     if not isinstance(card, dict) or card.get("weights") != artifact.card.backbone.weights:
         return None
-    other = Artifact.from_bytes(registry.fetch(version))
+    try:
+        other = Artifact.from_bytes(registry.fetch(version))
+    except IntegrityError:
+        return None  # a version stands alone, whatever became of the bytes of its relatives
     same = other.card.backbone.same(artifact.card.backbone) and geometries(other.form) == geometries(artifact.form)
     return other if same else None

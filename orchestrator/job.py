@@ -54,6 +54,12 @@ class Job(Spec):
     teachers: str | None = None  # the versions to learn from, pinned
     threads: int = Field(ge=1)
 
+    @property
+    def shared(self) -> str | None:
+        """What the shared prompt is published as; nothing, unless it is said, where the run starts from a version."""
+        name = self.spec.name or (None if self.start else "default")
+        return name and f"shared/{name}"
+
     def facts(self) -> dict[str, Any]:
         """What must not change between a checkpoint and its resumption."""
         return {

@@ -16,6 +16,7 @@ from .errors import InvalidSpec
 from .start import pinned
 
 SHARED = "shared/"
+HEAVIEST = 1_000_000
 HINT = "write REF:0.7 or REF*0.7; after a colon, a number without a point is a version's"
 _ARGUMENT = re.compile(
     r"(?P<reference>[^*,\s]+?)(?:\*(?P<starred>[^*,\s]*)|:(?P<pointed>[+-]?(?:\d+\.\d*|\.\d+)))?", re.ASCII
@@ -48,8 +49,9 @@ def mix(registry: Registry, arguments: Sequence[str], name: str | None, *, actor
     portions = [Portion(one.reference, Artifact.from_bytes(registry.fetch(one)), weight) for one, weight in chosen]
     made = mixture(portions)
     if called.startswith(SHARED):
-        made = Mixture(made.form, apart=made.apart or f"it is named {called}")
+        made = Mixture(made.form, apart=made.apart or f"it is named {called}", factors=made.factors)
     artifact = _artifact(made, portions, called)
+    _check_same_task(registry, artifact)
     blob = artifact.to_bytes()
     digest, reference = digest_of(blob), artifact.card.name
     if not dry_run:
@@ -89,8 +91,11 @@ def _read(argument: str) -> tuple[str, float | None]:
         weight = float(written)
     except ValueError:
         weight = math.nan
-    if not (math.isfinite(weight) and weight > 0):
-        raise InvalidSpec(f"{argument!r} has the weight {written!r}; a weight is a number above 0", hint=HINT)
+    if not 0 < weight <= HEAVIEST:
+        raise InvalidSpec(
+            f"{argument!r} has the weight {written!r}; a weight is a number above 0 and no more than {HEAVIEST:,}",
+            hint=HINT,
+        )
     return match["reference"], weight
 
 
@@ -115,13 +120,28 @@ def _artifact(made: Mixture, portions: Sequence[Portion], called: str) -> Artifa
         training={"mix": _shares(portions)},
         package_version=version("promptctl"),
     )
-    return Artifact(card, made.form, made.head)
+    return Artifact(card, made.form, made.head, made.factors)
 
 
 def _named(task: Task | None, portions: Sequence[Portion], called: str) -> Task | None:
     """The task of all versions, or one of its own where they answer several."""
     several = {one.artifact.card.task.name for one in portions if one.artifact.card.task is not None}
     return replace(task, name=called) if task and len(several) > 1 else task
+
+
+def _check_same_task(registry: Registry, artifact: Artifact) -> None:
+    """A prompt's versions answer one task; a mix of another task's versions needs a name of its own."""
+    name, task = artifact.card.name, artifact.card.task
+    if task is None or name not in {one.name for one in registry.prompts()}:
+        return
+    for one in registry.versions(name):
+        known = Card.from_json(one.card).task
+        if one.state == "READY" and known and (known.kind, known.labels) != (task.kind, task.labels):
+            raise InvalidSpec(
+                f"{one.reference} answers {known.kind} rows by {', '.join(known.labels)}; this mix answers"
+                f" {task.kind} rows by {', '.join(task.labels)}",
+                hint="give it a name of its own: --name NAME",
+            )
 
 
 def _shares(portions: Sequence[Portion]) -> dict[str, float]:

@@ -22,11 +22,12 @@ def start_from(blobs: Sequence[bytes], text: str | None, backbone: methods.Backb
             raise InvalidSpec(f"{origin.card.name!r} has no prompt to start from, only a head")
     if not origins:
         return None
+    shared = all(origin.card.task is None for origin in origins)
     if len(origins) == 1:
-        return methods.Start(origins[0].form, origins[0].factors if origins[0].card.task is None else {})
-    return methods.Start(
-        methods.mixed([origin.form for origin in origins], [one.weight for one in ingredients(text or "")])
-    )
+        return methods.Start(origins[0].form, origins[0].factors if shared else {})
+    weights = [one.weight for one in ingredients(text or "")]
+    factors = methods.mixed_factors([origin.factors for origin in origins], weights) if shared else {}
+    return methods.Start(methods.mixed([origin.form for origin in origins], weights), factors)
 
 
 def teachers_from(
@@ -48,4 +49,8 @@ def teachers_from(
         found[task.name].check_backbone(backbone.fingerprint)
         if (known := found[task.name].card.task) is not None and known != task:
             raise InvalidSpec(f"the teacher of task {task.name!r} has labels or a template that the task no longer has")
+        if methods.positions_taken(found[task.name].form, backbone.place):
+            raise InvalidSpec(
+                f"the teacher of task {task.name!r} takes positions of the text, which a student reads whole"
+            )
     return [found[task.name] for task in tasks]

@@ -54,8 +54,8 @@ def publish(
     origins = [Parent(version.id, "init") for version in edition.origins]
     origins += [Parent(version.id, "teacher") for version in edition.teachers]
     shared = None
-    if artifacts["shared"]:
-        shared = _version(registry, edition, f"shared/{edition.job.spec.name}", artifacts["shared"], origins)
+    if artifacts["shared"] and edition.job.shared:
+        shared = _version(registry, edition, edition.job.shared, artifacts["shared"], origins)
     parents = [Parent(shared.id, "shared")] if shared else origins
     rows = []
     for name, made in artifacts["tasks"].items():

@@ -52,10 +52,16 @@ def resume(run_id: str, settings: Settings, show: Show) -> RunReport:
 
 def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> Job:
     """Everything that can be found wrong before anything is started is found here."""
-    methods.method(spec.method, spec.hyperparameters)
+    method = methods.method(spec.method, spec.hyperparameters)
+    if spec.teachers is not None and (spec.start or len(spec.tasks) < 2 or not getattr(method, "distillation", 0)):
+        raise InvalidSpec(
+            "--teachers are for the tasks that mpt trains together from scratch",
+            hint="--method mpt --set distillation=0.9, several --tasks, and no --from",
+        )
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     tasks = tuple(_check(find(registry, name), spec, show) for name in spec.tasks)
-    start, teachers = (named and pinned(registry, named) for named in (spec.start, spec.teachers))
+    start = spec.start and pinned(registry, spec.start)
+    teachers = spec.teachers and pinned(registry, spec.teachers, "--teachers")
     return Job(
         run_id=run_id,
         spec=spec,

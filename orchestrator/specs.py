@@ -112,7 +112,7 @@ class RunSpec(Spec):
     hyperparameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=16, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     shots: int | None = Field(default=None, ge=1)  # training rows per label; per task where rows have no label
     workers: int = Field(default=1, ge=0)
     backbone: str | None = None
@@ -120,9 +120,12 @@ class RunSpec(Spec):
     teachers: str | None = None  # what --teachers names
     gradient_checkpointing: bool = False
     cache_activations: bool = False
-    name: str = "default"
+    name: str | None = None  # of the shared prompt
 
-    _name_is_a_word = field_validator("name")(word)
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_word(cls, name: str | None) -> str | None:
+        return name if name is None else word(name)
 
     @field_validator("teachers")
     @classmethod

@@ -44,7 +44,7 @@ def ingredients(text: str) -> tuple[Ingredient, ...]:
     return tuple(found)
 
 
-def pinned(registry: Registry, text: str) -> str:
+def pinned(registry: Registry, text: str, option: str = "--from") -> str:
     """The same, each version by its number. A bare shared:NAME means its newest version.
 
     Raises:
@@ -53,7 +53,7 @@ def pinned(registry: Registry, text: str) -> str:
     """
     found = [(_version(registry, one.reference), one) for one in ingredients(text)]
     if len({version.id for version, _ in found}) < len(found):
-        raise InvalidSpec(f"--from {text!r} names a version twice", hint="add its weights up")
+        raise InvalidSpec(f"{option} {text!r} names a version twice", hint="name it once")
     return ",".join(str(Ingredient(version.reference, one.written)) for version, one in found)
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from methods import method
+
 from . import events
 from .job import Job
 
@@ -93,8 +95,11 @@ class Tracker:
         run = client.create_run(experiment, run_name=self._job.run_id, tags=tags)
         spec = self._job.spec
         plain = {"method": spec.method, "epochs": spec.epochs, "batch_size": spec.batch_size, "seed": spec.seed}
-        values = plain | spec.hyperparameters | {"tasks": ",".join(spec.tasks), "backbone": self._job.backbone}
-        client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in values.items()])
+        named = {"tasks": ",".join(spec.tasks), "backbone": self._job.backbone, "shots": spec.shots}
+        named |= {"start": self._job.start, "teachers": self._job.teachers}
+        values = plain | vars(method(spec.method, spec.hyperparameters)) | named
+        params = [Param(key, str(value)) for key, value in values.items() if value not in (None, "")]
+        client.log_batch(run.info.run_id, params=params)
         return run.info.run_id
 
     def _log(self, client: "MlflowClient", tail: events.Tail) -> None:

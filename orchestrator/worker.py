@@ -19,7 +19,7 @@ from methods.stored import tensors
 
 from .clock import REPORT, SAVE, Clock
 from .data import Data
-from .errors import InvalidSpec, OrchestratorError, RunFailed
+from .errors import OrchestratorError, RunFailed
 from .job import Job
 from .origins import start_from, teachers_from
 from .reporting import Report
@@ -74,7 +74,7 @@ class Work:
             for phase in [phase for phase in learners if phase not in results]:
                 learner = learners[phase]
                 if phase == wanted and learner.prompts.distillation:
-                    known = [methods.Artifact.from_bytes(blob) for blob in self.teachers]
+                    known = [methods.Artifact.from_bytes(blob).to(self.backbone.device) for blob in self.teachers]
                     learner.learn_from([(one.form, one.head) for one in known if one.head], self.data.train)
                 if list(learner.parameters()):  # a control whose heads are words or free text has none
                     self._train(phase, learner, checkpoint, results)
@@ -94,10 +94,6 @@ class Work:
             lowest_layer(self.backbone, learner.prompts.forms())
         phases = {CONTROL: methods.Learner.new(self.backbone, methods.method(CONTROL, {}), self.tasks, seed)}
         lesson = learner.prompts.distillation
-        if self.teachers and lesson is None:
-            raise InvalidSpec(
-                f"{spec.method} takes no teachers here", hint="--method mpt with several tasks, not --from"
-            )
         if lesson and not self.teachers:
             phases[TEACHERS] = methods.Learner.new(self.backbone, lesson.teacher, self.tasks, seed)
         return phases | {spec.method: learner}
@@ -155,11 +151,11 @@ class Work:
             folded["tasks"][task.name] = {
                 "blob": artifact.to_bytes(),
                 "metric": methods.main_metric(task),
-                "parameters": learner.prompts.parameters_per_task() + own,
+                "parameters": learner.parameters_per_task() + own,
                 "bytes": artifact.nbytes,
             }
         shared = methods.detached(learner.prompts.shared())
-        if shared is not None:
+        if shared is not None and self.job.shared:
             factors = learner.prompts.shared_factors()
             folded["shared"] = methods.Artifact(self._card(None, {}), shared, factors=factors).to_bytes()
         return folded
@@ -169,7 +165,7 @@ class Work:
         chosen = self.job.tasks if k is None else [self.job.tasks[k]]
         few = {"shots": spec.shots} if spec.shots else {}
         return methods.Card(
-            name=f"shared/{spec.name}" if k is None else self.tasks[k].name,
+            name=self.job.shared or "" if k is None else self.tasks[k].name,
             task=None if k is None else self.tasks[k],
             method=spec.method,
             hyperparameters=dict(vars(methods.method(spec.method, spec.hyperparameters))),

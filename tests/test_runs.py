@@ -13,7 +13,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from methods import Artifact, Backbone, InvalidSetting, Prefix
+from methods import Artifact, Backbone, InvalidSetting, Prefix, Row, encode, predict
 from orchestrator import runs
 from orchestrator.access import opened
 from orchestrator.errors import InvalidSpec, RunFailed, TooManyBadRows
@@ -167,23 +167,57 @@ def test_versions_of_the_registry_can_teach(settings: Settings) -> None:
     assert {(parent.name, parent.role) for parent in shared.parents} == {("mood", "teacher"), ("colour", "teacher")}
 
 
+TAUGHT = {"length": 5, "distillation": 0.5}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"teachers": "mood:1"}, "--teachers names versions of mood; give one of each of mood, colour"),
-        ({"teachers": "mood:1,colour:1", "method": "prefix-tuning"}, "prefix-tuning takes no teachers here"),
-        (
-            {"teachers": "mood:1,colour:1", "hyperparameters": {"length": 5, "distillation": 0.0}},
-            "mpt takes no teachers",
-        ),
+        ({"teachers": "mood:1,mood:1"}, "--teachers 'mood:1,mood:1' names a version twice"),
+        ({"teachers": "mood:1,colour:1", "method": "prefix-tuning", "hyperparameters": {}}, "mpt trains together"),
+        ({"teachers": "mood:1,colour:1", "start": "mood:1"}, "mpt trains together from scratch"),
+        ({"teachers": "mood:1,colour:1", "hyperparameters": {"length": 5}}, "mpt trains together from scratch"),
     ],
 )
 def test_teachers_that_cannot_teach_are_refused(settings: Settings, changes: dict[str, Any], words: str) -> None:
     train(settings, method="prefix-tuning", epochs=1)
-    with pytest.raises(RunFailed, match=words):
-        train(settings, **changes)
+    with pytest.raises((RunFailed, InvalidSpec), match=words):
+        train(settings, **{"hyperparameters": TAUGHT} | changes)
     with pytest.raises(ValueError, match="none has a weight"):
         train(settings, teachers="mood:1*2")
+
+
+def test_a_target_needs_its_source_no_longer_and_leaves_it_as_it_was(settings: Settings, tiny_folder: Path) -> None:
+    """Answers are predicted before and after, and with the bytes of the shared prompt gone."""
+    train(settings, name="base")
+    backbone = Backbone.load(str(tiny_folder))
+    asked = Row("the film was very good")
+
+    def answered(reference: str) -> list[float]:
+        with opened(settings) as registry:
+            artifact = Artifact.from_bytes(registry.fetch(registry.resolve(reference)))
+        assert artifact.card.task is not None
+        return predict(backbone, [(artifact, encode(backbone, artifact.card.task, asked)[0])])[0].tolist()
+
+    before = answered("mood:1")
+    report = train(settings, tasks=("mood",), start="shared:base", hyperparameters={"length": 5})
+    (row,) = report.rows
+    assert report.shared is None, "a target leaves the shared prompt to its sources"
+    assert row.parameters == 5 * 240 + 5 + 240 + 82
+    with opened(settings) as registry:
+        assert [version.number for version in registry.versions("shared/base")] == [1]
+        assert [(one.name, one.role) for one in registry.resolve("mood:2").parents] == [("shared/base", "init")]
+        digest = registry.resolve("shared/base:1").digest.removeprefix("sha256:")
+    own = answered("mood:2")
+    (blob,) = [file for file in settings.home.rglob(f"*{digest}*") if file.is_file()]
+    blob.unlink()
+    assert answered("mood:2") == own
+    assert answered("mood:1") == before
+    frozen = train(
+        settings, tasks=("mood",), start="colour:1", hyperparameters={"length": 5, "freeze_shared": True}, name="own"
+    )
+    assert frozen.rows[0].parameters == 5 + 240 + 82
 
 
 def test_a_run_can_start_from_a_mix_of_versions(settings: Settings) -> None:

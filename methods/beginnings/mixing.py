@@ -4,13 +4,26 @@ Prompts trained from one start on one backbone can be averaged like models (Wort
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from ..errors import InvalidSetting
 from ..forms import Form, stack
 from .geometry import described, taken_apart
+
+
+def mixed_factors(several: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
+    """The weighted means of factors; nothing where some have none or another rank."""
+    shapes = [{name: tensor.shape for name, tensor in factors.items()} for factors in several]
+    if any(one != shapes[0] for one in shapes):
+        return {}
+    shares = [weight / math.fsum(weights) for weight in weights]
+    return {
+        name: torch.stack([share * factors[name] for share, factors in zip(shares, several, strict=True)]).sum(0)
+        for name in several[0]
+    }
 
 
 def mixed(forms: Sequence[Form], weights: Sequence[float]) -> Form:

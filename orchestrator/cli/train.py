@@ -40,7 +40,7 @@ SPEC = {"from": "start", "set": "hyperparameters"}  # options that a RunSpec cal
               help="Versions that mpt distils, one per task, instead of training them first.")  # fmt: skip
 @click.option("--gradient-checkpointing", is_flag=True, help="Compute activations twice instead of keeping them.")
 @click.option("--cache-activations", is_flag=True, help="Compute what no prompt changes once, and keep it in memory.")
-@click.option("--name", default="default", show_default=True, help="Publish the shared prompt as shared/NAME.")
+@click.option("--name", help="Publish the shared prompt as shared/NAME.  [default: default, or not at all with --from]")
 @click.option("--resume", metavar="RUN", shell_complete=complete.runs, help="Go on with a run that was stopped.")
 @dry_run_option
 @output_option
@@ -134,7 +134,7 @@ def _show_plan(spec: "RunSpec", output: str) -> None:
     settings = Settings()
     with opened(settings, dry_run=True) as registry:
         job = runs.plan(spec, settings, registry, Bars(Console(stderr=True)))
-    plan = spec.model_dump() | {"backbone": job.backbone, "start": job.start}
+    plan = spec.model_dump() | {"backbone": job.backbone, "start": job.start, "teachers": job.teachers}
     plan["rows"] = {task.task.name: task.rows for task in job.tasks}
     show_one("plan", plan, output, name="name")
     say_dry_run(True)

@@ -95,8 +95,7 @@ def _judge(learner: methods.Learner, k: int, data: "FirstRows") -> dict[str, Any
     artifact = methods.Artifact(card, form, head)
     answers = methods.answers(learner.backbone, artifact, rows, encoded)
     metric = methods.main_metric(data.task)
-    alone = sum(parameter.numel() for parameter in learner.prompts.parameters() if parameter.requires_grad)
-    own = alone if len(learner.heads) == 1 else learner.prompts.parameters_per_task()
+    own = learner.parameters_per_task()
     return {
         "metric": metric,
         "value": methods.means(methods.totals(data.task, rows, answers))[metric],
