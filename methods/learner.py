@@ -1,15 +1,15 @@
 """Prompts and heads of K tasks on one frozen backbone: everything that a run trains."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from .distillation import hidden_loss, logits_loss
 from .forms import Form
 from .heads import Head, new_head
+from .losses import Losses, lost
 from .prompt import Method, PromptModule, Start
 from .rows.batches import PACKED_WASTE, WASTE, micro_batches
 from .rows.collation import collate
@@ -18,30 +18,9 @@ from .rows.task import Task
 from .runtime.activations import Activations, lowest_layer
 from .runtime.backbone import Backbone
 from .runtime.bank import Bank
-from .runtime.reading import Reading, read
+from .runtime.reading import read
 from .stored import tensors
 from .teachers import Teachers
-
-PARTS = ("task", "logits", "hidden")  # of a loss: the labels' own, and what a teacher adds
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Rows' losses in nats, and those of PARTS that they are made of."""
-
-    tasks: Tensor  # [b]
-    total: Tensor  # [b]
-    parts: Mapping[str, Tensor]  # [b] each
-
-    @classmethod
-    def joined(cls, several: Sequence["Losses"]) -> "Losses":
-        """All rows, one after the other; a part that some rows lack is zero there."""
-        names = dict.fromkeys(name for one in several for name in one.parts)
-        parts = {
-            name: torch.cat([one.parts.get(name, torch.zeros_like(one.total)).detach() for one in several])
-            for name in names
-        }
-        return cls(torch.cat([one.tasks for one in several]), torch.cat([one.total for one in several]), parts)
 
 
 class Learner(nn.Module):
@@ -117,7 +96,7 @@ class Learner(nn.Module):
         """Whether it has teachers."""
         return self._teachers is not None
 
-    def losses(self, rows: Sequence[tuple[int, Example]]) -> Iterator["Losses"]:
+    def losses(self, rows: Sequence[tuple[int, Example]]) -> Iterator[Losses]:
         """Run (task, example) rows as micro-batches.
 
         A new graph per micro-batch: call backward on one before asking for the next.
@@ -132,24 +111,10 @@ class Learner(nn.Module):
             owner = tasks[batch.group]
             taught = self._teachers.read(examples, batch, owner) if self._teachers else repeat(None)
             found = read(self.backbone, batch, bank, owner, heads, below)
+            lesson = self.prompts.distillation
             yield Losses.joined(
-                [self._losses(heads[one.task], one, teacher) for one, teacher in zip(found, taught, strict=False)]
+                [lost(heads[one.task], one, teacher, lesson) for one, teacher in zip(found, taught, strict=False)]
             )
-
-    def _losses(self, head: Head, student: Reading, teacher: Reading | None) -> "Losses":
-        loss = head.loss(student.logits, student.batch)
-        owner = torch.full((len(loss),), student.task, device=loss.device)
-        lesson = self.prompts.distillation
-        if teacher is None or lesson is None:
-            return Losses(owner, loss, {"task": loss})
-        parts = {
-            "task": loss,
-            "logits": logits_loss(head, student.logits, teacher.logits, student.batch, lesson.temperature),
-        }
-        if student.states is not None and teacher.states is not None:
-            parts["hidden"] = hidden_loss(student.states.text, teacher.states.text, student.batch)
-        extra = torch.stack([part for name, part in parts.items() if name != "task"]).sum(0)
-        return Losses(owner, loss + lesson.weight * extra, parts)
 
     def _micro_batches(self, examples: Sequence[Example]) -> Iterator[tuple[bool, list[int]]]:
         """Places of examples of similar length, alike in what is kept of them; and whether their lower states are."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils import deterministic
 
-from .learner import PARTS, Learner
+from .learner import Learner
+from .losses import PARTS
 from .rows.encoding import Example
 from .rows.sampling import SAMPLERS
 

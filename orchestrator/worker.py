@@ -4,7 +4,6 @@ import json
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from torch import Tensor
 import methods
 from methods.checkpoint import load_checkpoint, save_checkpoint
 from methods.runtime.activations import lowest_layer
-from methods.stored import tensors
 
+from . import folding
 from .clock import REPORT, SAVE, Clock
 from .data import Data
 from .errors import OrchestratorError, RunFailed
@@ -82,8 +81,10 @@ class Work:
                 results[phase] = self._judge(learner, "held-out")
                 self.report.send([{"phase": phase, "at": time.time(), "held_out": results[phase]}])
                 if phase == TEACHERS:
-                    self.teachers = [self._artifact(learner, k).to_bytes() for k in range(len(self.tasks))]
-        return {"results": results, "artifacts": self._fold(learners[wanted], results) if self.rank == 0 else {}}
+                    self.teachers = [
+                        folding.artifact(self.job, learner, k, {}).to_bytes() for k in range(len(self.tasks))
+                    ]
+        return {"results": results, "artifacts": self._folded(learners[wanted], results) if self.rank == 0 else {}}
 
     def _learners(self) -> dict[str, methods.Learner]:
         """What learns in each phase, in order; made at once, so that what is refused is refused before all training."""
@@ -130,58 +131,14 @@ class Work:
         found = {}
         for k, task in enumerate(self.tasks):
             rows, encoded = self.data.judged(k, split)
-            artifact = self._artifact(learner, k)
+            artifact = folding.artifact(self.job, learner, k, {})
             sums = methods.totals(task, rows, methods.answers(self.backbone, artifact, rows, encoded))
             summed = self._sum(torch.tensor(list(sums.values()), dtype=torch.float64, device=self.backbone.device))
             found[task.name] = methods.means(dict(zip(sums, summed.tolist(), strict=True)))
         return found
 
-    def _artifact(self, learner: methods.Learner, k: int) -> methods.Artifact:
-        return methods.Artifact(self._card(k, {}), *learner.fold(k))
-
-    def _fold(self, learner: methods.Learner, results: dict[str, Any]) -> dict[str, Any]:
-        """The bytes of every artifact, and what each task cost to train."""
-        folded: dict[str, Any] = {"tasks": {}, "shared": None}
-        for k, task in enumerate(self.tasks):
-            metrics = dict(results[learner.method.name][task.name])
-            metrics |= {f"control_{key}": value for key, value in results[CONTROL][task.name].items()}
-            form, head = learner.fold(k)
-            artifact = methods.Artifact(self._card(k, metrics), form, head, learner.prompts.factors(k))
-            own = sum(tensor.numel() for tensor in tensors(head).values())
-            folded["tasks"][task.name] = {
-                "blob": artifact.to_bytes(),
-                "metric": methods.main_metric(task),
-                "parameters": learner.parameters_per_task() + own,
-                "bytes": artifact.nbytes,
-            }
-        shared = methods.detached(learner.prompts.shared())
-        if shared is not None and self.job.shared:
-            factors = learner.prompts.shared_factors()
-            folded["shared"] = methods.Artifact(self._card(None, {}), shared, factors=factors).to_bytes()
-        return folded
-
-    def _card(self, k: int | None, metrics: Mapping[str, float]) -> methods.Card:
-        spec = self.job.spec
-        chosen = self.job.tasks if k is None else [self.job.tasks[k]]
-        few = {"shots": spec.shots} if spec.shots else {}
-        return methods.Card(
-            name=self.job.shared or "" if k is None else self.tasks[k].name,
-            task=None if k is None else self.tasks[k],
-            method=spec.method,
-            hyperparameters=dict(vars(methods.method(spec.method, spec.hyperparameters))),
-            backbone=self.backbone.fingerprint,
-            metrics=metrics,
-            data={one.task.name: {"rows": one.rows, "sha256": one.digests} | few for one in chosen},
-            training={
-                "tasks": list(spec.tasks),
-                "epochs": spec.epochs,
-                "batch_size": spec.batch_size,
-                "seed": spec.seed,
-                "start": self.job.start,
-                "teachers": self.job.teachers,
-            },
-            package_version=version("promptctl"),
-        )
+    def _folded(self, learner: methods.Learner, results: dict[str, Any]) -> dict[str, Any]:
+        return folding.folded(self.job, learner, results[learner.method.name], results[CONTROL])
 
     def _sum(self, values: Tensor) -> Tensor:
         if self.world > 1:

@@ -1,0 +1,44 @@
+"""What rows cost in training, in nats: the labels' own loss, and what a teacher adds to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .distillation import Distillation, hidden_loss, logits_loss
+from .heads import Head
+from .runtime.reading import Reading
+
+PARTS = ("task", "logits", "hidden")  # the labels' own loss, then a teacher's
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Rows' losses in nats, and those of PARTS that they are made of."""
+
+    tasks: Tensor  # [b]
+    total: Tensor  # [b]
+    parts: Mapping[str, Tensor]  # [b] each
+
+    @classmethod
+    def joined(cls, several: Sequence["Losses"]) -> "Losses":
+        """All rows, one after the other; a part that some rows lack is zero there."""
+        names = dict.fromkeys(name for one in several for name in one.parts)
+        parts = {
+            name: torch.cat([one.parts.get(name, torch.zeros_like(one.total)).detach() for one in several])
+            for name in names
+        }
+        return cls(torch.cat([one.tasks for one in several]), torch.cat([one.total for one in several]), parts)
+
+
+def lost(head: Head, student: Reading, teacher: Reading | None, lesson: Distillation | None) -> Losses:
+    """The losses of one task's share of a batch: L_task + weight * (L_logits + L_hidden) with a teacher."""
+    loss = head.loss(student.logits, student.batch)
+    owner = torch.full((len(loss),), student.task, device=loss.device)
+    if teacher is None or lesson is None:
+        return Losses(owner, loss, {"task": loss})
+    taught = {"logits": logits_loss(head, student.logits, teacher.logits, student.batch, lesson.temperature)}
+    if student.states is not None and teacher.states is not None:
+        taught["hidden"] = hidden_loss(student.states.text, teacher.states.text, student.batch)
+    return Losses(owner, loss + lesson.weight * torch.stack(list(taught.values())).sum(0), {"task": loss} | taught)
