@@ -2,11 +2,14 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from methods import Artifact, Backbone, Generated, Row, Span, answer, encode, predict
+from methods.runtime.inputs import Sequence
 from registry import Move, Registry, Version
 from serve import errors
 from serve.schemas import Input
@@ -21,9 +24,16 @@ CONTEXT = "the old bridge of the city was red and the mayor sold one tower in th
 def counted(backbone: Backbone) -> Iterator[list[int]]:
     """The number of rows of every forward of the backbone."""
     sizes: list[int] = []
-    hook = backbone.model.register_forward_hook(lambda *_: sizes.append(len(_[2].last_hidden_state)))
+    forward = backbone._forward
+    original = forward.run
+
+    def run(sequence: Sequence, *rest: Any, **options: Any) -> Tensor:
+        sizes.append(len(sequence.mask))
+        return original(sequence, *rest, **options)
+
+    forward.run = run
     yield sizes
-    hook.remove()
+    forward.run = original
 
 
 @pytest.fixture
