@@ -1,9 +1,13 @@
 """What every test may use: a tiny backbone, and a home that is nobody's."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# where tests run in the background Ctrl-C is ignored, and the commands they start would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
