@@ -9,7 +9,7 @@ from dataclasses import fields
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from .artifact import Artifact, Card
-from .beginnings.mixing import mixed, mixed_factors
+from .beginnings.mixing import mixed, mixed_tensors
 from .errors import (
     BackboneMismatch,
     BackboneNotFound,

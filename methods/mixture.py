@@ -1,15 +1,13 @@
 """Versions as one: the weighted mean of their prompts and, where all of them answer alike, of their heads."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor
 
 from .artifact import Artifact
 from .beginnings.geometry import described
-from .beginnings.mixing import mixed, mixed_factors
+from .beginnings.mixing import mixed, mixed_tensors
 from .errors import InvalidSetting
 from .forms import Form
 from .heads import Head
@@ -51,7 +49,7 @@ def mixture(portions: Sequence[Portion]) -> Mixture:
     apart = next((words for one in portions if (words := _apart(portions[0], one))), "")
     if apart:
         shared = all(one.artifact.card.task is None for one in portions)
-        factors = mixed_factors([one.artifact.factors for one in portions], weights) if shared else {}
+        factors = mixed_tensors([one.artifact.factors for one in portions], weights) if shared else {}
         return Mixture(form, apart=apart, factors=factors)
     return Mixture(form, portions[0].artifact.card.task, _mean_head(portions))
 
@@ -104,11 +102,5 @@ def _mean_head(portions: Sequence[Portion]) -> Head | None:
     heads = [one.artifact.head for one in portions if one.artifact.head is not None]
     if not heads:
         return None
-    whole = math.fsum(one.weight for one in portions)
-    means = {
-        name: torch.stack(
-            [one.weight / whole * tensors(head)[name] for one, head in zip(portions, heads, strict=True)]
-        ).sum(0)
-        for name in tensors(heads[0])
-    }
+    means = mixed_tensors([tensors(head) for head in heads], [one.weight for one in portions])
     return replace(heads[0], **means)  # pyright: ignore[reportArgumentType, reportCallIssue] - a dataclass

@@ -26,7 +26,7 @@ def start_from(blobs: Sequence[bytes], text: str | None, backbone: methods.Backb
     if len(origins) == 1:
         return methods.Start(origins[0].form, origins[0].factors if shared else {})
     weights = [one.weight for one in ingredients(text or "")]
-    factors = methods.mixed_factors([origin.factors for origin in origins], weights) if shared else {}
+    factors = methods.mixed_tensors([origin.factors for origin in origins], weights) if shared else {}
     return methods.Start(methods.mixed([origin.form for origin in origins], weights), factors)
 
 

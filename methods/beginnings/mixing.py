@@ -14,8 +14,8 @@ from ..forms import Form, stack
 from .geometry import described, taken_apart
 
 
-def mixed_factors(several: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
-    """The weighted means of factors; nothing where some have none or another rank."""
+def mixed_tensors(several: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
+    """The weighted mean of each named tensor; nothing where the names or the shapes are not the same."""
     shapes = [{name: tensor.shape for name, tensor in factors.items()} for factors in several]
     if any(one != shapes[0] for one in shapes):
         return {}
