@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     )
     checkpoint_s: float = Field(default=15.0, gt=0)  # seconds between two checkpoints of a run
     server: str = "http://127.0.0.1:8000"
+    new_labels: bool = True  # whether a correction may name a label that its task does not have
     actor: str = Field(default_factory=_user)
 
     def __init__(self, **values: Any) -> None:

@@ -117,8 +117,8 @@ def _begin(connection: Connection) -> None:
 
 
 def _create_file(path: Path) -> None:
-    """Make the file in WAL mode and readable by its owner alone, whole at once: two processes may both try."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Make the file in WAL mode, for its owner alone, and whole at once: two processes may both try."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, beside = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
     os.close(descriptor)
     try:

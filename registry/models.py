@@ -133,3 +133,33 @@ class TaskRow(Base):
     created_by: Mapped[str]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+
+
+class BufferRow(Base):
+    """The memory of one process that holds feedback; `owner` says which server, so that its successor knows it."""
+
+    __tablename__ = "feedback_buffer"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    opened_at: Mapped[datetime]
+
+
+class FeedbackRow(Base):
+    """So many corrections of a version that took a step; append-only, and never a word of what they say."""
+
+    __tablename__ = "feedback_count"
+    __table_args__ = (
+        UniqueConstraint("buffer_id", "sequence"),
+        CheckConstraint("kind IN ('accepted', 'learned', 'dropped', 'expired', 'lost')", name="kind"),
+        CheckConstraint("n > 0", name="n"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    buffer_id: Mapped[str] = mapped_column(ForeignKey("feedback_buffer.id"))
+    sequence: Mapped[int]
+    version_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"))
+    kind: Mapped[str]
+    n: Mapped[int]
+    actor: Mapped[str]
+    at: Mapped[datetime]

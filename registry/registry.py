@@ -1,12 +1,14 @@
 """The registry: versions that never change, and aliases that say which one counts."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal, Self
 
-from . import aliases, history, publishing, resolving, revisions, runs, serving, tasks, versions
+from . import aliases, feedback, history, publishing, resolving, revisions, runs, serving, tasks, versions
 from .aliases import Mover
 from .canonical import digest_of, plain
 from .database import Database, connect
+from .feedback import Buffer, FeedbackCount, FeedbackTotal
 from .prompts import list_prompts
 from .publishing import Draft
 from .records import AliasEvent, Move, Parent, Prompt, Run, ServingState, TaskRecord, Version
@@ -182,3 +184,18 @@ class Registry:
         """Every run, newest first."""
         with self._database.read() as session:
             return runs.list_runs(session)
+
+    def record_feedback(self, buffer: Buffer, counts: Sequence[FeedbackCount], *, actor: str) -> None:
+        """Add counts of feedback; a count of a sequence that is recorded already changes nothing."""
+        with self._database.write() as session:
+            feedback.record(session, buffer, counts, actor)
+
+    def lose_feedback(self, buffer: Buffer, silent_since: datetime, *, actor: str) -> int:
+        """Count as lost what former processes accepted and never settled; returns how many."""
+        with self._database.write() as session:
+            return feedback.lose(session, buffer, silent_since, actor)
+
+    def feedback(self, name: str | None = None) -> list[FeedbackTotal]:
+        """What became of the feedback, by prompt and version."""
+        with self._database.read() as session:
+            return feedback.totals(session, name)

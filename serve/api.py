@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 
 from methods import Answer, Chosen, Classified, Generated, Span, Tagged
 
-from . import report
+from . import feedback_api, report
 from .config import ServeConfig
+from .desk import Opened, held_here
 from .edge import Edge
 from .engine import Answered, PromptEngine, opened
 from .errors import ServeError, Unavailable
@@ -27,12 +28,15 @@ def _engine(request: Request) -> PromptEngine:
 Engine = Annotated[PromptEngine, Depends(_engine)]
 
 
-def create_app(config: ServeConfig) -> FastAPI:
-    """The application; its engine starts, and has everything loaded and warmed, before the first request."""
+def create_app(config: ServeConfig, desk: Opened = held_here) -> FastAPI:
+    """The application; its engine starts, and has everything loaded and warmed, before the first request.
+
+    `desk` opens where corrections are held: in this process, or where several replicas share it.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened(config) as app.state.engine:
+        async with opened(config) as app.state.engine, desk(config) as app.state.desk:
             yield
 
     app = FastAPI(
@@ -47,6 +51,7 @@ def create_app(config: ServeConfig) -> FastAPI:
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_malformed_request)
     app.post("/v1/predict", response_model_exclude_none=True)(predict)
+    feedback_api.add_to(app, config.new_labels)
     app.get("/v1/tasks")(tasks)
     app.get("/v1/status")(status)
     app.get("/healthz", response_model=None)(healthz)
@@ -66,9 +71,9 @@ async def tasks(engine: Engine) -> TasksResponse:
     return TasksResponse(tasks=report.tasks(engine))
 
 
-async def status(engine: Engine) -> Status:
+async def status(engine: Engine, desk: feedback_api.TheDesk) -> Status:
     """How the server is."""
-    return report.status(engine)
+    return report.status(engine, await desk.status())
 
 
 async def healthz(engine: Engine) -> JSONResponse:

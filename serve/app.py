@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from methods import Backbone
 from registry import Registry
 
-from . import report
+from . import feedback_actor, report
 from .api import create_app
 from .client import Client
 from .config import ServeConfig
@@ -61,7 +61,7 @@ def _deploy(config: ServeConfig) -> None:
     silent = LoggingConfig(log_level="CRITICAL", enable_access_log=False)
 
     def application() -> FastAPI:
-        return create_app(config)
+        return create_app(config, feedback_actor.shared)
 
     deploy = serve.deployment(
         name=APP, max_ongoing_requests=ONGOING, max_constructor_retry_count=1, logging_config=silent
@@ -81,6 +81,7 @@ def _drain() -> None:
     from ray import serve
 
     serve.delete(APP)  # waits for the requests that the replica still answers
+    feedback_actor.close()
 
 
 @contextmanager

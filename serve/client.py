@@ -1,11 +1,13 @@
 """A client for a running server."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import httpx
 
 from .errors import KINDS, Failed, Overloaded, ServeError, Unavailable
+
+Outcome: TypeAlias = Literal["learned", "returned", "dropped"]
 
 TIMEOUT = httpx.Timeout(300, connect=5)  # seconds
 
@@ -33,6 +35,29 @@ class Client:
     def status(self) -> dict[str, Any]:
         """How the server is."""
         return self._ask("GET", "/v1/status")
+
+    def feedback(self, correction: Mapping[str, Any]) -> dict[str, Any]:
+        """Say what a row's label should have been: `prompt`, the row's fields, `label`, and perhaps `version`.
+
+        Raises:
+            ServeError: the correction is wrong, or the server holds as many as it can.
+        """
+        return self._ask("POST", "/v1/feedback", dict(correction))
+
+    def lease(self, prompt: str, limit: int | None = None, per_label: int = 1) -> dict[str, Any]:
+        """Borrow the oldest corrections of a prompt, from the server's own machine: `lease`, `until` and `rows`.
+
+        Those whose label fewer than `per_label` corrections name stay where they are.
+        """
+        return self._ask("POST", "/v1/feedback/lease", {"prompt": prompt, "limit": limit, "per_label": per_label})
+
+    def settle(self, lease: str, outcome: Outcome) -> int:
+        """Say how a lease ended; the number of its rows. Saying the same again changes nothing.
+
+        Raises:
+            ServeError: there is no such lease, or it has timed out.
+        """
+        return self._ask("POST", "/v1/feedback/settle", {"lease": lease, "outcome": outcome})["rows"]
 
     def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         try:

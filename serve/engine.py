@@ -16,10 +16,12 @@ from registry import Registry, RegistryError, Version
 from .bank import Bank
 from .batcher import Batcher
 from .config import ServeConfig
+from .correcting import check_kind, correction, erring
+from .correction import Correction
 from .errors import KINDS, Failed, Integrity, ServeError
 from .fields import first_row, row
 from .routing import Router
-from .schemas import Input
+from .schemas import FeedbackRequest, Input
 from .snapshot import Follower, Served
 
 TOKEN_BUDGET = 2048  # padded tokens of one forward
@@ -83,6 +85,18 @@ class PromptEngine:
                 asked.append(Asked(where, chosen, row(chosen.task, given)))
         answers = await self._answers(asked, self.batcher.submit)
         return [Answered(a.served.version, snapshot.epoch, found) for a, found in zip(asked, answers, strict=True)]
+
+    async def correction(self, given: FeedbackRequest, new_labels: bool) -> Correction:
+        """What a user corrects, once its prompt, version, row and label are known to be right."""
+        snapshot = self.follower.snapshot
+        with _naming(where := "correction"):
+            served = await self._router.route(given.prompt, snapshot)
+            erred = await self._router.route(erring(given, served.version.name), snapshot)
+            check_kind(given, served.task)
+            asked = Asked(where, served, row(served.task, given))
+            corrected = correction(given, served.task, erred.version, new_labels)
+        await self._in_text_thread(lambda: self._encode(asked))
+        return corrected
 
     async def _bring(self, version: Version) -> Served:
         """Load a version and have it answer a row once, so that what cannot answer is never swapped in."""

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from .errors import Invalid, NotFound, Overloaded, ServeError
-from .schemas import MAX_BODY, Failure, FailureResponse, Input
+from .schemas import MAX_BODY, Failure, FailureResponse, FeedbackRequest, Input
 
 STATUS = {
     "invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -67,6 +67,7 @@ def _said(fault: Any) -> str:
     place, kind = fault["loc"][1:], fault["type"]
     where = f"row {place[1]}: " if len(place) > 1 else ""
     if kind == "extra_forbidden":  # the last part of its place is what the caller wrote
-        return f"{where}unknown field; an input has {', '.join(Input.model_fields)}"
+        more = ", ".join(name for name in FeedbackRequest.model_fields if name not in Input.model_fields)
+        return f"{where}unknown field; an input has {', '.join(Input.model_fields)}; a correction also {more}"
     what = f"{place[2]}: " if len(place) > 2 else f"{place[0]}: " if len(place) == 1 else ""
     return f"{where}{what}{fault['msg'][:1].lower()}{fault['msg'][1:]}"

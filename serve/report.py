@@ -6,11 +6,11 @@ from methods import Task
 
 from .engine import PromptEngine
 from .fields import FIELDS
-from .schemas import Refused, Status, TaskInfo
+from .schemas import FeedbackStatus, Refused, Status, TaskInfo
 
 
-def status(engine: PromptEngine) -> Status:
-    """How the engine is."""
+def status(engine: PromptEngine, feedback: FeedbackStatus | None = None) -> Status:
+    """How the engine is, and what it holds of corrections."""
     follower = engine.follower
     snapshot, since = follower.snapshot, follower.stale_since
     refused = [
@@ -32,6 +32,7 @@ def status(engine: PromptEngine) -> Status:
         refused=refused,
         waiting_tokens=engine.batcher.waiting_tokens,
         resident_bytes=engine.bank.nbytes,
+        feedback=feedback,
     )
 
 

@@ -1,6 +1,7 @@
 """What travels over HTTP."""
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -9,6 +10,8 @@ MOST_INPUTS = 256  # of one request
 MAX_BODY = 1 << 20  # bytes of one request
 MOST_WORDS = 4096  # of one row
 MOST_CHOICES = 64
+MOST_LEASED = 4096  # rows of one lease
+LONGEST_LABEL = 200
 
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
 
@@ -95,6 +98,80 @@ class TasksResponse(Wire):
     tasks: list[TaskInfo]
 
 
+class FeedbackRequest(Input):
+    """A row, its right label, and the version that gave another: a reference or a digest, else what `prompt` names."""
+
+    label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_LABEL)]
+    version: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+
+
+class FeedbackResponse(Wire):
+    """A correction is held in memory until then; `waiting` counts those of its prompt."""
+
+    accepted: Literal[True] = True
+    held_until: datetime
+    message: str
+    waiting: int
+
+
+class LeaseRequest(Wire):
+    """Asks for the oldest corrections of a prompt, by its bare name."""
+
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    limit: int | None = Field(default=None, ge=1, le=MOST_LEASED)
+    per_label: int = Field(default=1, ge=1, le=MOST_LEASED)  # leave labels that fewer corrections name
+
+
+class LeasedRow(Wire):
+    """A correction on loan; its text may be kept until `held_until`."""
+
+    text: str
+    text_pair: str | None = None
+    label: str
+    version: str
+    held_until: datetime
+
+
+class LeaseResponse(Wire):
+    """Corrections on loan until then; no lease where none wait."""
+
+    lease: str | None
+    until: datetime | None
+    rows: list[LeasedRow]
+
+
+class SettleRequest(Wire):
+    """How a lease ended; of `returned` rows the texts are held on."""
+
+    lease: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    outcome: Literal["learned", "returned", "dropped"]
+
+
+class SettleResponse(Wire):
+    """How many corrections the lease had."""
+
+    rows: int
+
+
+class FeedbackStatus(Wire):
+    """Corrections of this server since it started.
+
+    `lost` are those that former processes took with them, `uncounted` the steps that the registry has not heard of yet.
+    """
+
+    waiting: int
+    waiting_by_prompt: dict[str, int]
+    leased: int
+    nbytes: int
+    accepted: int
+    learned: int
+    dropped: int
+    expired: int
+    lost: int
+    uncounted: int
+    uncounted_reason: str | None
+
+
 class Refused(Wire):
     """A version that an alias names and that failed its checks, and what answers in its place."""
 
@@ -116,6 +193,7 @@ class Status(Wire):
     refused: list[Refused]
     waiting_tokens: int
     resident_bytes: int
+    feedback: FeedbackStatus | None = None
 
 
 class Failure(Wire):

@@ -32,6 +32,8 @@ def serve(local: bool, host: str, port: int, backbone: str | None) -> None:
         backbone=backbone or settings.backbone or DEFAULT_BACKBONE,
         host=host,
         port=port,
+        new_labels=settings.new_labels,
+        actor=settings.actor,
     )
     if local:
         from serve import local as locally

@@ -20,7 +20,7 @@ REBUILD = '''"""Rebuild a table that others refer to."""
 from alembic import op
 import sqlalchemy as sa
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "0003", "0002"
 
 
 def upgrade() -> None:
@@ -33,7 +33,7 @@ ORPHAN = '''"""Leave a version without its prompt."""
 
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "0003", "0002"
 
 
 def upgrade() -> None:
@@ -51,7 +51,7 @@ def later(tmp_path: Path) -> Callable[[str], Path]:
 
     def later(revision: str) -> Path:
         shutil.copytree(str(files("migrations")), tmp_path / "later" / "migrations")
-        (tmp_path / "later" / "migrations" / "versions" / "0002_next.py").write_text(revision)
+        (tmp_path / "later" / "migrations" / "versions" / "0003_next.py").write_text(revision)
         return tmp_path / "later"
 
     return later
@@ -66,9 +66,9 @@ def engine(empty_database: str) -> Iterator[Engine]:
 
 def test_an_upgraded_database_has_the_tables_of_the_models(empty_database: str) -> None:
     assert package.current(empty_database) is None
-    assert package.head() == "0001"
-    assert package.upgrade(empty_database) == "0001"
-    assert package.current(empty_database) == "0001"
+    assert package.head() == "0002"
+    assert package.upgrade(empty_database) == "0002"
+    assert package.current(empty_database) == "0002"
     assert package.check(empty_database) == []
 
 
@@ -99,13 +99,13 @@ def test_others_may_keep_their_tables_and_revisions_in_the_same_database(empty_d
 
 def test_opening_upgrades_sqlite_and_asks_to_upgrade_postgresql(empty_database: str, store: str) -> None:
     if read_url(empty_database).get_backend_name() == "postgresql":
-        with pytest.raises(Unavailable, match="is empty; this promptctl needs revision 0001") as caught:
+        with pytest.raises(Unavailable, match="is empty; this promptctl needs revision 0002") as caught:
             Registry.open(empty_database, store)
         assert caught.value.hint == "run: promptctl db upgrade"
         assert package.current(empty_database) is None
         package.upgrade(empty_database)
     Registry.open(empty_database, store).close()
-    assert package.current(empty_database) == "0001"
+    assert package.current(empty_database) == "0002"
 
 
 def test_upgrading_says_nothing(
@@ -118,7 +118,7 @@ def test_upgrading_says_nothing(
 
 
 def test_four_upgrades_at_once_all_succeed(empty_database: str, work: Work) -> None:
-    assert work("upgrade", empty_database, 4) == ["0001"] * 4
+    assert work("upgrade", empty_database, 4) == ["0002"] * 4
     assert package.check(empty_database) == []
 
 
@@ -126,8 +126,8 @@ def test_an_upgrade_killed_at_any_statement_can_be_run_again(empty_database: str
     seen = work("killed_upgrade", empty_database)
     assert len(seen) > 25
     assert seen[0] == "99 None"
-    assert seen[-2:] == ["0001", "0 0001"]
-    assert set(seen[1:-2]) <= {"99 None", "99 0001"}
+    assert seen[-2:] == ["0002", "0 0002"]
+    assert set(seen[1:-2]) <= {"99 None", "99 0002"}
     assert package.check(empty_database) == []
 
 
@@ -137,7 +137,7 @@ def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(
     first = publish()
     publish(parents=[Parent(first.id, "init")])
     registry.promote([Move("sentiment:2")], actor="ada")
-    assert work("upgrade", database, 1, path=later(REBUILD)) == ["0002"]
+    assert work("upgrade", database, 1, path=later(REBUILD)) == ["0003"]
     assert [version.parents != () for version in registry.versions("sentiment")] == [True, False]
     assert registry.verify_history() == 1
     assert registry.resolve("sentiment").number == 2
@@ -148,10 +148,10 @@ def test_a_newer_database_is_refused_by_both_revisions_names(
 ) -> None:
     work("upgrade", database, 1, path=later(REBUILD))
     for act in (package.upgrade, lambda url: Registry.open(url, store)):
-        with pytest.raises(Unavailable, match="is at revision 0002; this promptctl knows revisions up to 0001") as e:
+        with pytest.raises(Unavailable, match="is at revision 0003; this promptctl knows revisions up to 0002") as e:
             act(database)
         assert e.value.hint == "upgrade promptctl, or restore a backup of the database"
-    assert package.current(database) == "0002"
+    assert package.current(database) == "0003"
 
 
 def test_an_older_database_is_upgraded_or_refused_on_opening(
@@ -160,7 +160,7 @@ def test_an_older_database_is_upgraded_or_refused_on_opening(
     sqlite = read_url(database).get_backend_name() == "sqlite"
     said = work("open_registry", database, store, path=later(REBUILD))
     assert said == (
-        ["0002"] if sqlite else ["the registry database is at revision 0001; this promptctl needs revision 0002"]
+        ["0003"] if sqlite else ["the registry database is at revision 0002; this promptctl needs revision 0003"]
     )
 
 
@@ -170,7 +170,7 @@ def test_a_migration_that_breaks_or_orphans_leaves_the_database_as_it_was(
     publish()
     with pytest.raises(AssertionError, match=r"would leave 1 rows without their parents|division by zero"):
         work("upgrade", database, 1, path=later(ORPHAN))
-    assert package.current(database) == "0001"
+    assert package.current(database) == "0002"
     assert package.check(database) == []
     engine = connect(database)
     assert inspect(engine).has_table("prompt")

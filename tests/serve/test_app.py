@@ -53,7 +53,9 @@ def test_ray_serves_the_same_application_privately_and_stops_when_asked(
             assert _answered_while_stopping(config, lambda: process.send_signal(signal.SIGTERM)) == 256
             out, err = process.communicate(timeout=60)
             assert (process.returncode, out, err) == (0, "", "stopping\nstopped\n")
-            assert list((Path(short) / "ray").glob("session_2*")) == []
+            assert list((Path(short) / "ray").rglob("session_2*")) == []
+            (total,) = registry.feedback()
+            assert (total.accepted, total.learned, total.lost, total.unsettled) == (2, 1, 1, 0)
         finally:
             stop(process)
 
@@ -70,6 +72,11 @@ def _answers(config: ServeConfig, registry: Registry) -> None:
     headers = {"x-request-id": CANARY, "serve_multiplexed_model_id": CANARY}
     assert httpx.post(f"{config.url}/v1/predict", json=row, headers=headers).status_code == 200
     assert httpx.post(f"{config.url}/v1/predict", json=row | {"context": "a" * (1 << 20)}).status_code == 413
+    correction = row | {"label": "negative"}
+    assert [client.feedback(correction)["waiting"] for _ in range(2)] == [1, 2]
+    lease = client.lease("sentiment", 1)
+    assert [row["text"] for row in lease["rows"]] == [CANARY]
+    assert client.settle(lease["lease"], "learned") == 1
     registry.promote([Move("sentiment:2")], actor="ada")
     time.sleep(1)
     assert client.predict([row])[0]["version"] == "sentiment:2"
