@@ -1,4 +1,4 @@
-"""Ray, started quietly and privately: no dashboard, no log to the terminal, nothing outside promptctl's home."""
+"""Ray, started quietly and privately: no dashboard, no log, nothing outside promptctl's home."""
 
 import contextlib
 import logging
@@ -9,23 +9,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from . import core_dumps, ray_privacy
 from .errors import InvalidSpec
 
 # The longest path that Ray appends to its folder, and the longest that a Unix socket may have.
-_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_SOCKET = "/s/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _LONGEST = 107
 
 QUIET = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
-    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_SERVE_LOG_CLIENT_ADDRESS": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "GLOG_minloglevel": "3",
 }
@@ -37,6 +32,47 @@ def started(home: Path, cpus: int) -> Iterator[None]:
 
     Raises:
         InvalidSpec: the folder's path is too long for Ray's sockets.
+        NotPrivate: Ray was started and would keep what users wrote.
+    """
+    folder = fitting(home)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)
+    sessions = folder / "s"  # Ray opens it to everybody, again with every process it starts
+    os.environ.update(QUIET)
+    ray_privacy.apply()
+    core_dumps.forbid()
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token(home))
+    import ray  # heavy, and it reads the environment when imported
+
+    for name in ("ray", "ray.train", "ray.serve", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with ray_privacy.unheard():
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            object_store_memory=ray_privacy.OBJECT_STORE,
+            _temp_dir=str(sessions),
+            _system_config=dict(ray_privacy.SYSTEM),
+        )
+    session = ray.get_runtime_context().get_session_name()
+    try:
+        ray_privacy.check(folder, sessions / session)
+        with contextlib.redirect_stdout(sys.stderr):  # where Ray prints that a worker died; stdout is for data
+            yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(sessions / session, ignore_errors=True)
+
+
+def fitting(home: Path) -> Path:
+    """Ray's folder under `home`.
+
+    Raises:
+        InvalidSpec: its path is too long for Ray's sockets.
     """
     folder = home / "ray"
     if len(str(folder) + _SOCKET) > _LONGEST:
@@ -45,30 +81,7 @@ def started(home: Path, cpus: int) -> Iterator[None]:
             f" {_LONGEST - len(_SOCKET)}",
             hint="set PROMPTCTL_HOME to a shorter folder",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    os.environ.update(QUIET)
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(_token(home))
-    import ray  # heavy, and it reads the environment when imported
-
-    for name in ("ray", "ray.train", "ray.serve", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-        object_store_memory=200 * 2**20,
-        _temp_dir=str(folder),
-    )
-    session = ray.get_runtime_context().get_session_name()
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # where Ray prints that a worker died; stdout is for data
-            yield
-    finally:
-        ray.shutdown()
-    shutil.rmtree(folder / session, ignore_errors=True)  # logs of a good run tell nothing
+    return folder
 
 
 def _token(home: Path) -> Path:

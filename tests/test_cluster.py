@@ -110,7 +110,7 @@ def test_a_good_run_says_only_what_it_waits_for(settings: Settings) -> None:
     done = subprocess.run(training(1), capture_output=True, text=True, check=True)
     known = ("checking", "starting Ray", "head-only:", "mpt:", "publishing", "run ", "next:")
     assert [line for line in done.stderr.splitlines() if not line.startswith(known)] == []
-    assert not list((settings.home / "ray").glob("session_2*"))
+    assert not list((settings.home / "ray").rglob("session_2*"))
 
 
 def test_ctrl_c_stops_a_run_that_then_goes_on(settings: Settings) -> None:
