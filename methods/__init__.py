@@ -4,9 +4,6 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from .artifact import Artifact, Card
 from .beginnings.mixing import mixed, mixed_tensors
@@ -22,6 +19,7 @@ from .evaluation import answers, main_metric, means, totals
 from .forms import Form, Prefix, SoftPrompt, Stack, detached, parts, positions_taken, stack
 from .head_only import HeadOnly
 from .heads import HEADS, GenerationHead, Head, LinearHead, SpanHead, TagHead, VerbalizerHead
+from .hyperparameters import configured
 from .learner import Learner
 from .multitask_prompt_tuning import MultitaskPromptTuning
 from .p_tuning import PTuning
@@ -51,14 +49,4 @@ def method(name: str, hyperparameters: Mapping[str, object], among: Mapping[str,
     Raises:
         InvalidSetting: the name, a hyperparameter or its value is not known.
     """
-    if name not in among:
-        raise InvalidSetting(f"unknown method {name!r}; known methods: {', '.join(sorted(among))}")
-    known = [field.name for field in fields(among[name])]
-    unknown = sorted(set(hyperparameters) - set(known))
-    if unknown:
-        raise InvalidSetting(f"{name} has no hyperparameter {unknown[0]!r}; it has {', '.join(known)}")
-    try:
-        return TypeAdapter(among[name]).validate_python(dict(hyperparameters))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidSetting(f"{name}.{first['loc'][0]}: {first['msg']}") from error
+    return configured(among, name, hyperparameters)

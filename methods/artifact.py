@@ -11,14 +11,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from .errors import BackboneMismatch, CorruptArtifact
-from .forms import Form, Part, Prefix, SoftPrompt, parts, stack
+from .forms import Form, Part, Prefix, PromptPool, SoftPrompt, parts, stack
 from .heads import HEADS, Head
 from .rows.task import Task
 from .runtime.fingerprint import Fingerprint
 from .stored import moved, put_together, settings, tensors
 
 FORMAT = 2
-_FORMS: Mapping[str, type[Part]] = {"soft-prompt": SoftPrompt, "prefix": Prefix}
+_FORMS: Mapping[str, type[Part]] = {"soft-prompt": SoftPrompt, "prefix": Prefix, "pool": PromptPool}
 _NAMES = {kind: name for name, kind in _FORMS.items()}
 
 
@@ -149,6 +149,8 @@ def _part(shape: Mapping[str, Any], tensors: Mapping[str, Tensor], index: int) -
             raise CorruptArtifact(
                 f"a prefix of shape {tuple(key_values.shape)} in {len(layers)} layers is not [L, 2, N, P, D]"
             )
+        case PromptPool(components=components) if components.dim() != 6 or components.shape[2] != sum(part.blocks):
+            raise CorruptArtifact(f"a pool of shape {tuple(components.shape)} is not [L, 2, M, N, P, D]")
         case _:
             return part
 

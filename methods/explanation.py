@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from .beginnings.geometry import described
 from .errors import InvalidSetting
-from .forms import Form, Part, Prefix, SoftPrompt, parts
+from .forms import Form, Part, Prefix, PromptPool, SoftPrompt, parts
 from .likeness import geometries
 from .runtime.backbone import Backbone
 from .runtime.single_tokens import BATCH, keys_of_single_tokens
@@ -112,6 +112,8 @@ def _beside(backbone: Backbone, part: Part, ids: Tensor) -> tuple[Tensor, str, I
             keys = key_values[layers.index(layer), 0].transpose(0, 1).flatten(1)  # [N, P, D] -> [P, N * D]
             beside = f"the keys that {place} layer {layer} makes of each token by itself, at the first position"
             return keys, beside, keys_of_single_tokens(backbone, ids, place, layer)
+        case PromptPool():
+            raise InvalidSetting("a pool has no tokens of its own: each row's prefix depends on the row")
 
 
 def _away(factor: Tensor, start: float) -> float:

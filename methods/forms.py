@@ -1,10 +1,11 @@
-"""What is left of a prompt after training: soft prompts, prefixes, a stack of them, or nothing."""
+"""What is left of a prompt after training: soft prompts, prefixes, pools, a stack of them, or nothing."""
 
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from torch import Tensor
 
+from .stored import tensors
 from .types import Place, Placement
 
 
@@ -35,7 +36,25 @@ class Prefix:
     shifts: bool = False
 
 
-Part: TypeAlias = SoftPrompt | Prefix
+@dataclass(frozen=True)
+class PromptPool:
+    """Prefixes of which every row gets its own mixture, by its query: blocks of components, one block per session.
+
+    With `top` 0 a row's prefix is the sum of all components, each weighted by the cosine of its key and the query seen
+    through its attention (CODA-Prompt, Smith et al., 2023, section 4.1); with `top` k, the k components of the most
+    similar keys stand one after the other (L2P, Wang et al., 2022). `runtime.pool` computes it.
+    """
+
+    keys: Tensor  # [L, M, H]
+    attentions: Tensor  # [L, M, H]
+    components: Tensor  # [L, 2, M, N, P, D]
+    layers: tuple[int, ...]
+    blocks: tuple[int, ...]  # components of each session, in order
+    place: Place = "encoder"
+    top: int = 0
+
+
+Part: TypeAlias = SoftPrompt | Prefix | PromptPool
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ class Stack:
     parts: tuple[Part, ...]
 
 
-Form: TypeAlias = SoftPrompt | Prefix | Stack | None
+Form: TypeAlias = Part | Stack | None
 
 
 def parts(form: Form) -> tuple[Part, ...]:
@@ -53,7 +72,7 @@ def parts(form: Form) -> tuple[Part, ...]:
     match form:
         case Stack(several):
             return several
-        case SoftPrompt() | Prefix():
+        case SoftPrompt() | Prefix() | PromptPool():
             return (form,)
         case None:
             return ()
@@ -73,6 +92,8 @@ def positions_taken(form: Form, place: Place) -> int:
                 return len(embeddings) if shifts else 0
             case Prefix(key_values, _, at, shifts):
                 return key_values.shape[3] if shifts and at == place else 0
+            case PromptPool():
+                return 0
 
     return sum(taken(part) for part in parts(form))
 
@@ -81,10 +102,6 @@ def detached(form: Form) -> Form:
     """The same form, cut from the graph and contiguous, so that it can be stored."""
 
     def cut(part: Part) -> Part:
-        match part:
-            case SoftPrompt(embeddings):
-                return replace(part, embeddings=embeddings.detach().clone().contiguous())
-            case Prefix(key_values):
-                return replace(part, key_values=key_values.detach().clone().contiguous())
+        return replace(part, **{name: tensor.clone().contiguous() for name, tensor in tensors(part).items()})  # pyright: ignore[reportArgumentType] - the part's own tensors
 
     return stack(tuple(cut(part) for part in parts(form)))

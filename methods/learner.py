@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import repeat
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .forms import Form
 from .heads import Head, new_head
@@ -15,12 +15,13 @@ from .rows.batches import PACKED_WASTE, WASTE, micro_batches
 from .rows.collation import collate
 from .rows.encoding import Example
 from .rows.task import Task
-from .runtime.activations import Activations, lowest_layer
+from .runtime.activations import Activations, first_changed, lowest_layer
 from .runtime.backbone import Backbone
 from .runtime.bank import Bank
-from .runtime.reading import read
+from .runtime.reading import queries, read
 from .stored import tensors
 from .teachers import Teachers
+from .types import Batch
 
 
 class Learner(nn.Module):
@@ -83,9 +84,11 @@ class Learner(nn.Module):
         """Keep in memory what no prompt changes in the states of these examples (`activations`).
 
         Raises:
-            InvalidSetting: there is no such layer.
+            InvalidSetting: there is no such layer, and no query to keep.
         """
-        self._activations = Activations(self.backbone, lowest_layer(self.backbone, self.prompts.forms()), data)
+        forms, asks = self.prompts.forms(), self.prompts.asks
+        layer = first_changed(self.backbone, forms) if asks else lowest_layer(self.backbone, forms)
+        self._activations = Activations(self.backbone, layer, data, asks=asks)
 
     def learn_from(self, teachers: Sequence[tuple[Form, Head]], data: Sequence[Sequence[Example]]) -> None:
         """Add what one teacher per task says of these examples to the losses, as the prompts' distillation has it."""
@@ -110,11 +113,19 @@ class Learner(nn.Module):
             heads = [self.head(task) for task in range(len(self._heads))]
             owner = tasks[batch.group]
             taught = self._teachers.read(examples, batch, owner) if self._teachers else repeat(None)
-            found = read(self.backbone, batch, bank, owner, heads, below)
+            query = self._queries(examples, batch, known=known)
+            found = read(self.backbone, batch, bank, owner, heads, below, query=query)
             lesson = self.prompts.distillation
-            yield Losses.joined(
+            losses = Losses.joined(
                 [lost(heads[one.task], one, teacher, lesson) for one, teacher in zip(found, taught, strict=False)]
             )
+            yield losses if query is None else losses.plus(self.prompts.added_loss(query))
+
+    def _queries(self, examples: Sequence[Example], batch: Batch, *, known: bool) -> Tensor | None:
+        if not self.prompts.asks:
+            return None
+        kept = self._activations.queries(examples) if self._activations and known else None
+        return queries(self.backbone, batch) if kept is None else kept
 
     def _micro_batches(self, examples: Sequence[Example]) -> Iterator[tuple[bool, list[int]]]:
         """Places of examples of similar length, alike in what is kept of them; and whether their lower states are."""

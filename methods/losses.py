@@ -1,7 +1,7 @@
 """What rows cost in training, in nats: the labels' own loss, and what a teacher adds to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,10 @@ class Losses:
             for name in names
         }
         return cls(torch.cat([one.tasks for one in several]), torch.cat([one.total for one in several]), parts)
+
+    def plus(self, added: Tensor) -> "Losses":
+        """With what prompts that ask add to each row [b]: rows of one task, which come in the batch's order."""
+        return replace(self, total=self.total + added)
 
 
 def lost(head: Head, student: Reading, teacher: Reading | None, lesson: Distillation | None) -> Losses:

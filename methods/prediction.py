@@ -18,7 +18,7 @@ from .rows.task import Row, Task
 from .runtime.backbone import Backbone
 from .runtime.bank import Bank
 from .runtime.decoding import generate
-from .runtime.reading import read
+from .runtime.reading import prompted, read
 from .words.patterns import voted
 from .words.reasoning import extracted, reasoned
 
@@ -124,8 +124,11 @@ def _generated(
     backbone: Backbone, examples: Sequence[Example], owners: Sequence[int], bank: Bank, heads: Sequence[Head]
 ) -> list[Output]:
     def speak(places: Sequence[int], several: Sequence[Example], limit: int) -> list[list[int]]:
-        prompts = bank.rows(torch.tensor([owners[place] for place in places], device=backbone.device))
-        return generate(backbone, collate(backbone, several), prompts, limit)
+        batch, of = (
+            collate(backbone, several),
+            torch.tensor([owners[place] for place in places], device=backbone.device),
+        )
+        return generate(backbone, batch, prompted(backbone, batch, bank, of), limit)
 
     speaking = [head for k in owners if isinstance(head := heads[k], GenerationHead)]
     return [np.array(ids, np.int64) for ids in reasoned(backbone, speaking, examples, speak)]

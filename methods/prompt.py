@@ -12,6 +12,7 @@ from .forms import Form, Prefix, detached
 from .rows.sampling import Sampling
 from .rows.task import Task
 from .runtime.backbone import Backbone, Layout
+from .schedules import ScheduleName
 from .types import Place
 
 
@@ -20,6 +21,8 @@ class PromptModule(nn.Module):
 
     distillation: Distillation | None = None  # what teachers are for, where the method wants them
     sampling: Sampling = "every-row"
+    schedule: ScheduleName = "linear"
+    asks: bool = False  # whether training needs every row's query
 
     def forms(self) -> Sequence[Form]:
         """One form per task, as differentiable tensors."""
@@ -40,6 +43,10 @@ class PromptModule(nn.Module):
     def rates(self, method: "Method") -> Sequence[tuple[Sequence[nn.Parameter], float]]:
         """Which parameters learn at which rate."""
         return [(list(self.parameters()), method.learning_rate)]
+
+    def added_loss(self, query: Tensor) -> Tensor:
+        """What rows with these queries [b, H] cost beside their labels' own loss [b]; of methods that ask."""
+        return query.new_zeros(len(query))
 
     def adapted(self, backbone: Backbone) -> Backbone:
         """What the prompts run on: the frozen backbone itself, but for baselines that change a copy of it."""

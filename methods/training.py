@@ -14,8 +14,7 @@ from .learner import Learner
 from .losses import PARTS
 from .rows.encoding import Example
 from .rows.sampling import SAMPLERS
-
-WARMUP = 0.06  # share of all steps during which the learning rate rises
+from .schedules import SCHEDULES
 
 Reduce = Callable[[Tensor], Tensor]  # sums a flat tensor over the workers
 
@@ -71,13 +70,14 @@ def train(
     sampler = SAMPLERS[learner.prompts.sampling]
     per_epoch = sampler.batches_per_epoch(lengths, plan.batch_size)
     total = per_epoch * plan.epochs
+    schedule = SCHEDULES[learner.prompts.schedule]
     rates = [group["lr"] for group in progress.optimizer.param_groups]
     for epoch in range(progress.done // per_epoch, plan.epochs):
         batches = sampler.epoch_batches(lengths, plan.batch_size, plan.seed, epoch)
         for place in range(progress.done % per_epoch, len(batches)):
             batch = sorted(batches[place], key=lambda cursor: (lengths[cursor[0]][cursor[1]], cursor))
             rows = [(task, data[task][index]) for task, index in batch]
-            scale = schedule(progress.done, total)
+            scale = schedule(progress.done, total, per_epoch)
             for group, rate in zip(progress.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
             with _repeatable(learner.backbone.device):
@@ -95,14 +95,6 @@ def train(
                 parts={name: value / len(rows) for name, value in parts.items()},
                 signal=signal,
             )
-
-
-def schedule(done: int, total: int) -> float:
-    """The factor on the learning rate: a linear rise over the first steps, then a linear fall to zero."""
-    warmup = max(1, round(WARMUP * total))
-    if done < warmup:
-        return (done + 1) / warmup
-    return (total - done) / max(1, total - warmup)
 
 
 @contextmanager

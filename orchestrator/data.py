@@ -32,7 +32,16 @@ class Data:
     @cached_property
     def train(self) -> list[list[methods.Example]]:
         """The training examples of every task: those of all its rows, or of those that a few-shot run draws."""
+        return [[one for row in rows for one in row] for rows in self.train_rows]
+
+    @cached_property
+    def train_rows(self) -> list[list[list[methods.Example]]]:
+        """The same, kept apart by the row that they are of."""
         return [self._examples(k) for k in range(len(self._tasks))]
+
+    def examples(self, k: int) -> list[methods.Example]:
+        """The training examples of one task."""
+        return [one for row in self._examples(k) for one in row]
 
     def judged(self, k: int, split: str) -> tuple[list[methods.Row], list[list[methods.Example]]]:
         """Rows of task k and their examples; `held-out` is the test split, or validation where there is none."""
@@ -42,12 +51,11 @@ class Data:
             self._judged[k, name] = rows, [self._encode(k, row) for row in rows]
         return self._judged[k, name]
 
-    def _examples(self, k: int) -> list[methods.Example]:
-        """The training examples of task k; windows of a long context without the answer teach nothing."""
+    def _examples(self, k: int) -> list[list[methods.Example]]:
+        """The training examples of each row of task k."""
         task, spec = self._tasks[k], self._job.spec
         rows = few(task.kind, self._rows(k, "train"), spec.shots, spec.seed)
-        windows = [one for row in rows for one in self._encode(k, row)]
-        return [window for window in windows if task.kind != "span-qa" or window.start >= 0]
+        return [teaching(task, self._encode(k, row)) for row in rows]
 
     def _encode(self, k: int, row: methods.Row) -> list[methods.Example]:
         return methods.encode(self._backbone, self._tasks[k], row, self._start)
@@ -61,3 +69,8 @@ class Data:
                 hint="start a new run: promptctl train",
             )
         return source.rows
+
+
+def teaching(task: methods.Task, examples: Sequence[methods.Example]) -> list[methods.Example]:
+    """Those that teach something: of a long context's windows the ones with the answer."""
+    return [example for example in examples if task.kind != "span-qa" or example.start >= 0]

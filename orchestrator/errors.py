@@ -47,3 +47,9 @@ class RunFailed(OrchestratorError, RuntimeError):
     """A run that started and did not publish."""
 
     code = "run_failed"
+
+
+class Refused(OrchestratorError, RuntimeError):
+    """A gate is not met; the message has the numbers."""
+
+    code = "refused"

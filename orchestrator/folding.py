@@ -50,6 +50,7 @@ def _card(
 ) -> methods.Card:
     spec = job.spec
     few = {"shots": spec.shots} if spec.shots else {}
+    private = {"dp": job.dp.model_dump(mode="json")} if job.dp else {}
     return methods.Card(
         name=name,
         task=task,
@@ -65,6 +66,7 @@ def _card(
             "seed": spec.seed,
             "start": job.start,
             "teachers": job.teachers,
-        },
+        }
+        | private,
         package_version=version("promptctl"),
     )

@@ -8,6 +8,7 @@ import methods
 
 from .errors import InvalidSpec
 from .specs import RunSpec, Spec, Split, TaskSpec
+from .spending import Spending
 
 
 class TaskJob(Spec):
@@ -52,6 +53,8 @@ class Job(Spec):
     resume_from: str | None = None
     start: str | None = None  # the versions to start from, pinned
     teachers: str | None = None  # the versions to learn from, pinned
+    dp: Spending | None = None  # of a private run
+    earlier: tuple[TaskJob, ...] = ()  # the sessions before, by whose held-out rows a session is judged as well
     threads: int = Field(ge=1)
 
     @property

@@ -58,14 +58,15 @@ class Bars:
                 shown = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
                 self.say(f"{event['phase']}: {task} {split.replace('_', '-')} {shown}")
 
-    def _step(self, phase: str, step: int, total: int, loss: float) -> None:
+    def _step(self, phase: str, step: int, total: int, loss: float | None) -> None:
+        known = "" if loss is None else f"loss {loss:.3f}"
         if self._console.is_terminal:
             if phase not in self._phases:
                 self._phases[phase] = self._progress.add_task(phase, total=total, loss="")
-            self._progress.update(self._phases[phase], completed=step, loss=f"loss {loss:.3f}")
+            self._progress.update(self._phases[phase], completed=step, loss=known)
         elif step * 10 // total != self._tenths.get(phase, 0):
             self._tenths[phase] = step * 10 // total
-            self.say(f"{phase}: step {step}/{total}, loss {loss:.3f}")
+            self.say(f"{phase}: step {step}/{total}" + (known and f", {known}"))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class TaskReport:
     digest: str
     metric: str
     value: float
-    control: float
+    control: float | None  # of a prompt that learns on, none
     parameters: int
     bytes: int
 
@@ -68,7 +68,7 @@ def publish(
                 digest=version.digest,
                 metric=made["metric"],
                 value=metrics[made["metric"]],
-                control=metrics[f"control_{made['metric']}"],
+                control=metrics.get(f"control_{made['metric']}"),
                 parameters=made["parameters"],
                 bytes=made["bytes"],
             )

@@ -3,18 +3,21 @@
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import methods
+from methods.continual import CONTINUAL
+from methods.hyperparameters import configured
 from methods.rows.slots import check_template
-from registry import Registry, RegistryError, Run
+from registry import Registry, RegistryError, Run, Version
 
 from . import events
 from .access import opened
+from .continual.card import CORRECTIONS, sessions_of
 from .errors import InvalidSpec
 from .fitting import Given, fit
 from .job import Job, TaskJob
@@ -24,6 +27,7 @@ from .settings import Settings
 from .shots import few, shortages
 from .sources import Source, read
 from .specs import RunSpec, Split, TaskSpec, parse
+from .spending import Spending, planned
 from .start import pinned, versions
 from .tasks import find
 from .tracking import Tracker
@@ -52,7 +56,7 @@ def resume(run_id: str, settings: Settings, show: Show) -> RunReport:
 
 def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> Job:
     """Everything that can be found wrong before anything is started is found here."""
-    method = methods.method(spec.method, spec.hyperparameters)
+    method = configured({**methods.METHODS, **CONTINUAL}, spec.method, spec.hyperparameters)
     if spec.teachers is not None and (spec.start or len(spec.tasks) < 2 or not getattr(method, "distillation", 0)):
         raise InvalidSpec(
             "--teachers are for the tasks that mpt trains together from scratch",
@@ -62,6 +66,11 @@ def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> J
     tasks = tuple(_check(find(registry, name), spec, show) for name in spec.tasks)
     start = spec.start and pinned(registry, spec.start)
     teachers = spec.teachers and pinned(registry, spec.teachers, "--teachers")
+    rows = sum(task.rows["train"] for task in tasks)
+    origins = versions(registry, start) if start else []
+    dp = None if spec.method in CONTINUAL else planned(spec, rows, run_id, origins)
+    for line in _private(dp, rows) if dp else ():
+        show.say(line)
     return Job(
         run_id=run_id,
         spec=spec,
@@ -71,6 +80,8 @@ def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> J
         checkpoint_s=settings.checkpoint_s,
         start=start,
         teachers=teachers,
+        dp=dp,
+        earlier=tuple(earlier(spec, origins, registry, show)) if spec.method in CONTINUAL else (),
         threads=max(1, (os.cpu_count() or 1) // max(1, spec.workers)),
     )
 
@@ -100,6 +111,27 @@ def _check(task: TaskSpec, spec: RunSpec, show: Show) -> TaskJob:
     for template in text_prompt.templates if text_prompt else ():
         check_template(template, task.kind)
     return job
+
+
+def earlier(spec: RunSpec, origins: Sequence[Version], registry: Registry, show: Show) -> Iterator[TaskJob]:
+    """The sessions before, as far as their tasks are still there: a session is judged by their held-out rows too."""
+    known = {task.name for task in registry.tasks()}
+    for name in (name for version in origins for name in sessions_of(version)):
+        if name in known:
+            yield _check(find(registry, name), spec, show)
+        elif name != CORRECTIONS:
+            show.say(f"task {name} of an earlier session is no longer there, so it is not judged")
+
+
+def _private(dp: Spending, rows: int) -> Iterator[str]:
+    """What to know of a private run before it starts."""
+    yield f"private: epsilon {dp.epsilon:.3g} at delta {dp.delta:g}, noise {dp.noise_multiplier:.3g} times the clip"
+    if len(dp.runs) > 1:
+        yield f"with the runs that it starts from: epsilon {dp.total.epsilon:.3g} at delta {dp.total.delta:g}"
+    for reference in dp.uncounted:
+        yield f"{reference} was trained without a budget: nothing bounds what it says of its own rows"
+    if dp.delta * rows >= 1:
+        yield f"delta {dp.delta:g} allows to publish one of {rows} rows as it is; give less than {1 / rows:.1g}"
 
 
 def _check_unchanged(one: TaskJob) -> None:

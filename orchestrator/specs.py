@@ -120,6 +120,8 @@ class RunSpec(Spec):
     teachers: str | None = None  # what --teachers names
     gradient_checkpointing: bool = False
     cache_activations: bool = False
+    dp_epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # the privacy budget of the whole run
+    dp_delta: float | None = Field(default=None, gt=0, lt=1)
     name: str | None = None  # of the shared prompt
 
     @field_validator("name")
@@ -140,3 +142,15 @@ class RunSpec(Spec):
         if len(set(tasks)) < len(tasks):
             raise ValueError("each task once")
         return tasks
+
+    @model_validator(mode="after")
+    def _privacy_can_be_kept(self) -> Self:
+        if (self.dp_epsilon is None) != (self.dp_delta is None):
+            raise ValueError("dp_epsilon and dp_delta go together")
+        if self.dp_epsilon is None:
+            return self
+        if self.workers > 1:
+            raise ValueError("dp_epsilon: one process draws the rows and the noise; give workers 1 or 0")
+        if self.teachers or self.shots or self.cache_activations:
+            raise ValueError("dp_epsilon goes with no teachers and no shots, which depend on all rows, and no cache")
+        return self

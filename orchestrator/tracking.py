@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from methods import method
+from methods import METHODS
+from methods.continual import CONTINUAL
+from methods.hyperparameters import configured
 
 from . import events
 from .job import Job
@@ -97,7 +99,7 @@ class Tracker:
         plain = {"method": spec.method, "epochs": spec.epochs, "batch_size": spec.batch_size, "seed": spec.seed}
         named = {"tasks": ",".join(spec.tasks), "backbone": self._job.backbone, "shots": spec.shots}
         named |= {"start": self._job.start, "teachers": self._job.teachers}
-        values = plain | vars(method(spec.method, spec.hyperparameters)) | named
+        values = plain | vars(configured({**METHODS, **CONTINUAL}, spec.method, spec.hyperparameters)) | named
         params = [Param(key, str(value)) for key, value in values.items() if value not in (None, "")]
         client.log_batch(run.info.run_id, params=params)
         return run.info.run_id
@@ -117,7 +119,8 @@ class Tracker:
 def numbers(event: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
     """(key, value, step) of everything in an event that MLflow may see."""
     if "step" in event:
-        yield f"{event['phase']}/loss", event["loss"], event["step"]
+        if event["loss"] is not None:
+            yield f"{event['phase']}/loss", event["loss"], event["step"]
         for task, loss in event["task_losses"].items():
             yield f"{event['phase']}/{task}/loss", loss, event["step"]
         for part, loss in event["parts"].items():

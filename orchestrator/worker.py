@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ from torch import Tensor
 
 import methods
 from methods.checkpoint import load_checkpoint, save_checkpoint
+from methods.continual import CONTINUAL
+from methods.privacy.clipping import check_private
+from methods.privacy.training import train_privately
 from methods.runtime.activations import lowest_layer
 
 from . import folding
 from .clock import REPORT, SAVE, Clock
+from .continual.session_work import SessionWork
 from .data import Data
 from .errors import OrchestratorError, RunFailed
 from .job import Job
@@ -38,6 +42,8 @@ def work(config: Mapping[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(job.threads)
     context = train.get_context()
     try:
+        if job.spec.method in CONTINUAL:
+            return SessionWork(job, config["start"]).run()
         return Work(job, config["start"], config["teachers"], context.get_world_rank(), context.get_world_size()).run()
     except (methods.MethodError, OrchestratorError) as error:
         return {"failed": str(error), "hint": error.hint}
@@ -93,6 +99,8 @@ class Work:
         learner = methods.Learner.new(self.backbone, method, self.tasks, seed, self.start)
         if spec.cache_activations:
             lowest_layer(self.backbone, learner.prompts.forms())
+        if self.job.dp:
+            check_private(learner)
         phases = {CONTROL: methods.Learner.new(self.backbone, methods.method(CONTROL, {}), self.tasks, seed)}
         lesson = learner.prompts.distillation
         if lesson and not self.teachers:
@@ -109,7 +117,7 @@ class Work:
             learner.remember(self.data.train)
         plan = methods.Plan(spec.epochs, spec.batch_size, spec.seed, self.rank, self.world)
         waiting: list[dict[str, Any]] = []
-        for step in methods.train(learner, self.data.train, plan, progress, self._sum):
+        for step in self._steps(learner, plan, progress):
             waiting.append(_event(phase, step, self.tasks))
             if step.last_of_epoch and phase == spec.method:
                 judged = self._judge(learner, "validation")
@@ -125,6 +133,13 @@ class Work:
             elif step.signal & REPORT:
                 self.report.send(waiting)
                 waiting = []
+
+    def _steps(
+        self, learner: methods.Learner, plan: methods.Plan, progress: methods.Progress
+    ) -> Iterator[methods.Step]:
+        if self.job.dp:
+            return train_privately(learner, self.data.train_rows, plan, progress, self.job.dp.noise)
+        return methods.train(learner, self.data.train, plan, progress, self._sum)
 
     def _judge(self, learner: methods.Learner, split: str) -> dict[str, dict[str, float]]:
         """Every task's metrics on a split, over the rows of all workers."""
@@ -153,7 +168,7 @@ def _event(phase: str, step: methods.Step, tasks: Sequence[methods.Task]) -> dic
         "step": step.index,
         "total": step.total,
         "rows": step.rows,
-        "loss": step.loss,
+        "loss": step.loss if step.task_losses else None,  # of a private run nobody may know it
         "task_losses": {tasks[k].name: loss for k, loss in step.task_losses.items()},
         "parts": dict(step.parts) if len(step.parts) > 1 else {},
     }

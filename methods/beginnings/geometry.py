@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from ..forms import Form, Part, Prefix, SoftPrompt, parts
+from ..errors import InvalidSetting
+from ..forms import Form, Part, Prefix, PromptPool, SoftPrompt, parts
 from ..prompt import as_matrix, as_prefix
 from ..runtime.backbone import Backbone, Layout
 from ..types import Place, Placement
@@ -86,6 +87,11 @@ def _taken_apart(part: Part) -> tuple[Geometry, Tensor]:
         case Prefix(key_values, layers, place, shifts):
             _, _, heads, _, head_dim = key_values.shape
             return PrefixGeometry(heads, head_dim, layers, place, shifts), as_matrix(part)
+        case PromptPool():
+            raise InvalidSetting(
+                "a pool has no vectors of its own to start from, mix or compare: a row's prefix depends on the row",
+                hint="--method coda goes on with it; promptctl continual report says how it does",
+            )
 
 
 def described(several: list[tuple[Geometry, int]]) -> str:

@@ -13,6 +13,8 @@ from .generation import GenerationHead
 from .head import Head
 from .linear import LinearHead
 from .reasoning import ReasoningHead
+from .ridge import RidgeHead
+from .sessions import SessionsHead
 from .span import SpanHead
 from .tags import TagHead
 from .verbalizer import VerbalizerHead, word_ids
@@ -25,6 +27,8 @@ __all__ = [
     "Head",
     "LinearHead",
     "ReasoningHead",
+    "RidgeHead",
+    "SessionsHead",
     "SpanHead",
     "TagHead",
     "VerbalizerHead",
@@ -42,6 +46,8 @@ HEADS: Mapping[str, type[Head]] = {
         VerbalizerHead,
         GenerationHead,
         ReasoningHead,
+        SessionsHead,
+        RidgeHead,
     )
 }
 

@@ -56,6 +56,7 @@ class Call:
     below: Below | None = None
     keep: int | None = None  # go no further than below this layer, and keep the states there
     kept: Tensor | None = None
+    watched: dict[int, Tensor] | None = None  # the states below the layers that are its keys, of a whole forward
     captured: dict[Layer, tuple[Tensor, Tensor]] | None = None  # every layer's own keys and values
     visited: list[tuple[nn.Module, int, int]] | None = None  # attention modules in order, with their T and S
     turns: Counter[int] = field(default_factory=Counter)

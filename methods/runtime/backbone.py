@@ -1,6 +1,6 @@
 """The frozen model, and the one place where prompts meet it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..errors import InvalidSetting
-from ..forms import Form, Prefix, SoftPrompt, parts
+from ..forms import Form, Prefix, PromptPool, SoftPrompt, parts
 from ..types import Architecture, Batch, Place, Pooling
 from . import positions
 from .attention import ATTENTION, Below, Call
@@ -19,6 +19,7 @@ from .inputs import Sequence, States, first_position, last_column, max_length, s
 from .layouts import Layout, survey
 from .loading import DEFAULT_BACKBONE, Loaded, load
 from .recomputation import recompute
+from .resumption import make_resumable
 from .vocabulary import vocabulary_head
 
 
@@ -128,8 +129,26 @@ class Backbone:
                         )
                     if place == "cross" and part.shifts:
                         raise InvalidSetting("a cross prefix stands before no text, so it moves no text")
+                case PromptPool():
+                    self._check_pool(part)
                 case SoftPrompt():
                     pass
+
+    def _check_pool(self, pool: PromptPool) -> None:
+        own, shape = self.layout(pool.place), tuple(pool.components.shape)
+        several, seen = len(pool.layers), (len(pool.layers), sum(pool.blocks), self.hidden_size)
+        fits = (
+            pool.components.dim() == 6
+            and (shape[0], shape[1], shape[3], shape[5]) == (several, 2, own.heads, own.head_dim)
+            and shape[2] == seen[1] >= pool.top
+            and tuple(pool.keys.shape) == tuple(pool.attentions.shape) == seen
+            and max(pool.layers) < own.layers
+        )
+        if not fits:
+            raise InvalidSetting(
+                f"a pool of shape {shape} in layers {pool.layers} with keys {tuple(pool.keys.shape)} does not fit"
+                f" {own.layers} {pool.place} layers of {own.heads} heads of {own.head_dim}, H {self.hidden_size}"
+            )
 
     @property
     def opens(self) -> int:
@@ -154,17 +173,32 @@ class Backbone:
         """The last hidden states [B, T, H] of the text alone, seen through each row's prompt."""
         return self.states(batch, prompts).text
 
-    def states(self, batch: Batch, prompts: PromptRows | None = None, below: Below | None = None) -> States:
-        """The last hidden states seen through each row's prompt; of an encoder-decoder, its encoder's.
+    def states(
+        self,
+        batch: Batch,
+        prompts: PromptRows | None = None,
+        below: Below | None = None,
+        lower: Iterable[int] = (),
+    ) -> States:
+        """The last hidden states seen through each row's prompt, and those below the layers `lower`.
 
-        The text's states have the input's length, text keeps its positions 0..T-1 unless a form says that it shifts
-        them, and a row does not depend on the others.
+        Of an encoder-decoder, its encoder's. The text's states have the input's length, text keeps its positions
+        0..T-1 unless a form says that it shifts them, and a row does not depend on the others.
+
+        Raises:
+            InvalidSetting: the model gives no access to the states between its layers.
         """
         sequence = self.sequence(batch, prompts)
-        states = self.run(sequence, prompts, below)
+        watched = {layer: torch.empty(0) for layer in lower}
+        if watched:
+            make_resumable(self)
+        states = self.run(sequence, prompts, below, watched)
+        if any(not one.numel() for one in watched.values()):
+            raise InvalidSetting(f"{self.fingerprint.name} gives no access to the states between its layers")
         every = torch.arange(len(states), device=states.device)
         opening, closing = sequence.mask.argmax(1), last_column(sequence.mask)
-        return States(self.text(sequence, states), states[every, opening], states[every, closing])
+        between = {layer: self.text(sequence, one) for layer, one in watched.items()}
+        return States(self.text(sequence, states), states[every, opening], states[every, closing], between)
 
     def text(self, sequence: Sequence, states: Tensor) -> Tensor:
         """The states [B, T, H] of the text among those of the whole sequence."""
@@ -188,9 +222,16 @@ class Backbone:
         counted = order.merge((soft.mask & soft.shifts).to(mask.dtype), batch.attention_mask)
         return Sequence({"inputs_embeds": embeds} | types, mask, counted, shift, order.back)
 
-    def run(self, sequence: Sequence, prompts: PromptRows | None, below: Below | None = None, **options: Any) -> Tensor:
-        """The last hidden states [B, P + T, H] of a sequence; `options` go to the model."""
-        return self._forward.run(sequence, prompts, below, **options)
+    def run(
+        self,
+        sequence: Sequence,
+        prompts: PromptRows | None,
+        below: Below | None = None,
+        watched: dict[int, Tensor] | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """The last hidden states [B, P + T, H] of a sequence; `watched` gets some below them, the model `options`."""
+        return self._forward.run(sequence, prompts, below, watched, **options)
 
     def vocabulary(self, states: Tensor) -> Tensor:
         """Logits [B, T, V] of an encoder's or decoder's language-model head over states [B, T, H].

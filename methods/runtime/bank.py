@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..forms import Form, Prefix, SoftPrompt, parts
 from ..types import PLACEMENTS, PLACES, Place
 from .attention import Layer, LayerPrefix, PrefixRows
+from .pool import pools, resolved
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,11 @@ class Bank:
 
     soft: SoftRows | None  # over the K forms
     prefixes: Mapping[Place, PlaceBank]
+    forms: tuple[Form, ...]
 
     @classmethod
     def of(cls, forms: Sequence[Form]) -> "Bank":
-        """Stack forms."""
+        """Stack forms; what is in a pool stays there until a row asks."""
         several = [parts(form) for form in forms]
         soft = [[part for part in of_form if isinstance(part, SoftPrompt)] for of_form in several]
         prefixes: dict[Place, list[list[Prefix]]] = {
@@ -101,10 +103,19 @@ class Bank:
         return cls(
             _stack_soft(soft) if any(soft) else None,
             {place: _stack_prefix(found) for place, found in prefixes.items() if any(found)},
+            tuple(forms),
         )
 
-    def rows(self, index: Tensor) -> PromptRows:
-        """The prompts of a batch whose row b uses form index[b]."""
+    def asks(self, index: Sequence[int]) -> list[int]:
+        """The rows b whose form index[b] has a pool, which needs the row's query."""
+        pooled = {k for k in set(index) if pools(self.forms[k])}
+        return [row for row, k in enumerate(index) if k in pooled] if pooled else []
+
+    def rows(self, index: Tensor, query: Tensor | None = None) -> PromptRows:
+        """The prompts of a batch whose row b uses form index[b], and asks pools with query[b] of [B, H]."""
+        if query is not None:
+            own = Bank.of(resolved(self.forms, index.tolist(), query))
+            return own.rows(torch.arange(len(index), device=index.device))
         shifts: dict[Place, Tensor] = {}
         for place, bank in self.prefixes.items():
             if bank.moving is not None:

@@ -26,8 +26,15 @@ class Forward:
         self._padded_left = architecture == "decoder"
         self._always = {"use_cache": False} if architecture == "decoder" else {}
 
-    def run(self, sequence: Sequence, prompts: PromptRows | None, below: Below | None = None, **options: Any) -> Tensor:
-        """The last hidden states [B, T, H] of a sequence; `options` go to the model.
+    def run(
+        self,
+        sequence: Sequence,
+        prompts: PromptRows | None,
+        below: Below | None = None,
+        watched: dict[int, Tensor] | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """The last hidden states [B, T, H] of a sequence; `watched` gets those below its layers, the model `options`.
 
         Where prompts make the bits differ from the bare backbone's anyway, padding is left out of the work.
         """
@@ -35,10 +42,13 @@ class Forward:
         if self.packs and prompts is not None and (prompts.soft or prefix) and not options:
             packing = Packing.of(sequence.mask)
             if len(packing.tokens) < WORTH * sequence.mask.numel():
-                return packing.rows(self.line(sequence, packing, prefix, below))
+                line = self.line(sequence, packing, prefix, below, watched)
+                if watched is not None:
+                    watched.update({layer: packing.rows(states) for layer, states in watched.items()})
+                return packing.rows(line)
         inputs = sequence.inputs | self._always
-        if prefix or below is not None:
-            inputs["prompt_call"] = Call(prefix, below=below)
+        if prefix or below is not None or watched:
+            inputs["prompt_call"] = Call(prefix, below=below, watched=watched)
         place = nullcontext()
         if self._needs_positions(sequence):
             at = self._positions(sequence)[:, -next(iter(sequence.inputs.values())).shape[1] :]
@@ -49,13 +59,20 @@ class Forward:
         with place:
             return self._reader(attention_mask=sequence.mask, **inputs | options).last_hidden_state
 
-    def line(self, sequence: Sequence, packing: Packing, prefix: PrefixRows, below: Below | None = None) -> Tensor:
+    def line(
+        self,
+        sequence: Sequence,
+        packing: Packing,
+        prefix: PrefixRows,
+        below: Below | None = None,
+        watched: dict[int, Tensor] | None = None,
+    ) -> Tensor:
         """The last hidden states [1, M, H] of a sequence's tokens, without those that fill it up."""
         known = None if below is None else Below(below.layer, packing.line(below.states))
         inputs = {name: packing.line(value) for name, value in sequence.inputs.items()} | self._always
         inputs["position_ids"] = packing.line(self._positions(sequence))
         inputs["attention_mask"] = torch.ones_like(packing.tokens)[None]
-        return self._reader(prompt_call=Call(prefix, packing, known), **inputs).last_hidden_state
+        return self._reader(prompt_call=Call(prefix, packing, known, watched=watched), **inputs).last_hidden_state
 
     def survey(self) -> None:
         """Pack from now on, if a line of two texts gives their states: if only attention looks at neighbours."""

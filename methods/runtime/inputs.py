@@ -1,6 +1,7 @@
 """What goes into a model and what comes out: sequences, their states, and how long a text may be."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -14,10 +15,12 @@ class States:
     text: Tensor  # [B, T, H]
     opening: Tensor  # [B, H]
     closing: Tensor  # [B, H]
+    lower: Mapping[int, Tensor] = field(default_factory=dict)  # the text's states [B, T, H] below the layers asked for
 
     def of(self, rows: Tensor | slice) -> "States":
         """Those of some rows."""
-        return States(self.text[rows], self.opening[rows], self.closing[rows])
+        lower = {layer: states[rows] for layer, states in self.lower.items()}
+        return States(self.text[rows], self.opening[rows], self.closing[rows], lower)
 
 
 @dataclass(frozen=True)

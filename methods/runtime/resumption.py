@@ -1,15 +1,17 @@
 """Layers that a forward can begin or end at."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from .attention import Call
-from .backbone import Backbone
+
+if TYPE_CHECKING:
+    from .backbone import Backbone
 
 
-def make_resumable(backbone: Backbone) -> None:
-    """Let a forward begin or end between two layers, where a call asks for it."""
+def make_resumable(backbone: "Backbone") -> None:
+    """Let a forward begin, end or be watched between two layers, where a call asks for it."""
     wanted = [(backbone.place, layer) for layer in range(backbone.layout(backbone.place).layers)]
     for modules in (module for module in backbone.reader.modules() if isinstance(module, nn.ModuleList)):
         served = [[vars(part).get("prompt_layers") for part in layer.modules()] for layer in modules]
@@ -32,12 +34,19 @@ def _make_resumable(layer: nn.Module, index: int) -> None:
                 return super().forward(hidden_states, *args, **options)
             below, keep = prompt_call.below, prompt_call.keep
             if below is not None and index < below.layer:
-                return below.states if index == below.layer - 1 else hidden_states
+                return self.seen(below.states, prompt_call) if index == below.layer - 1 else hidden_states
             if keep is not None and index >= keep:
                 return hidden_states
             states = super().forward(hidden_states, *args, prompt_call=prompt_call, **options)
             if keep == index + 1:
                 prompt_call.kept = states
+            return self.seen(states, prompt_call)
+
+        @staticmethod
+        def seen(states: Tensor, call: Call) -> Tensor:
+            """The states that come out of the layer, kept where the call watches them."""
+            if call.watched is not None and index + 1 in call.watched:
+                call.watched[index + 1] = states
             return states
 
     layer.__class__ = Resumable

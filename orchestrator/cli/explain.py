@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ..explanation import Explanation
 
 
-def _drawable(ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
+def drawable(ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
+    """A file that a plot can be drawn into."""
     if file is not None and (file.suffix not in (".png", ".svg") or not file.absolute().parent.is_dir()):
         raise click.UsageError(f"--plot {str(file)!r} is no .png or .svg in a folder that is there", ctx)
     return file
@@ -22,7 +23,7 @@ def _drawable(ctx: click.Context, _parameter: click.Parameter, file: Path | None
 @click.command()
 @click.argument("reference", shell_complete=complete.references)
 @click.option("--nearest", type=click.IntRange(min=1), default=5, show_default=True, help="Words per virtual token.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", callback=_drawable,
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", callback=drawable,
               help="Draw how alike the versions are into a .png or .svg.")  # fmt: skip
 @click.option("--backbone", metavar="NAME|FOLDER", help="The model; else the one that the version was made for.")
 @output_option

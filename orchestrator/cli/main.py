@@ -2,6 +2,7 @@
 
 import click
 
+from .. import core_dumps
 from .lazy import Lazy, Root
 
 COMMANDS = (
@@ -10,11 +11,16 @@ COMMANDS = (
     Lazy("promote", "Point an alias at a version; several move all or none."),
     Lazy("rollback", "Point an alias back at the version before."),
     Lazy("query", "Ask a running server for predictions."),
+    Lazy("feedback", "Correct a running server's answers, for it to learn from."),
+    Lazy("correct", "Learn what users corrected, and publish a candidate."),
+    Lazy("continual", "See how prompts that learn on remember, and compare how they do."),
     Lazy("serve", "Serve every promoted prompt from one backbone."),
     Lazy("task", "Add tasks and see which there are."),
     Lazy("prompt", "See prompts, their versions and the history of their aliases."),
     Lazy("run", "See runs."),
+    Lazy("privacy", "Measure what a version gives away of its training rows."),
     Lazy("db", "Create, upgrade and check the registry's database."),
+    Lazy("doctor", "Check what is needed, and that no text of users is kept."),
     Lazy("config", "See the value of every option and where it comes from."),
     Lazy("completion", "Print the completion script of a shell."),
 )
@@ -47,6 +53,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """The `promptctl` command."""
+    core_dumps.forbid()
     cli(prog_name="promptctl")
 
 

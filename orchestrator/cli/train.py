@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 # The names in methods.METHODS besides the control, without importing torch.
 METHODS = ("mpt", "p-tuning", "p-tuning-v2", "prefix-tuning", "prompt-tuning")
+# Those in methods.continual.CONTINUAL that can be served.
+CONTINUAL = ("coda", "dualprompt", "ft", "ftpp", "l2p", "ncm", "ridge", "ridge-random")
 COLUMNS = ("task", "version", "metric", "prompt", "head_only", "parameters", "bytes")
 SPEC = {"from": "start", "set": "hyperparameters"}  # options that a RunSpec calls otherwise
 
 
 @click.command()
 @click.option("--tasks", multiple=True, metavar="NAME,...", shell_complete=complete.tasks, help="What to learn.")
-@click.option("--method", type=click.Choice(METHODS), default="mpt", show_default=True, help="How prompts learn.")
+@click.option("--method", type=click.Choice((*METHODS, *CONTINUAL)), default="mpt", show_default=True, metavar="METHOD",
+              help=f"How prompts learn: {', '.join(METHODS)}; in sessions: {', '.join(CONTINUAL)}.")  # fmt: skip
 @click.option("--set", multiple=True, metavar="KEY=VALUE", help="A hyperparameter of the method; repeatable.")
 @click.option("--epochs", type=int, default=5, show_default=True, help="How often each row is seen.")
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Rows per step, over all workers.")
@@ -40,7 +43,10 @@ SPEC = {"from": "start", "set": "hyperparameters"}  # options that a RunSpec cal
               help="Versions that mpt distils, one per task, instead of training them first.")  # fmt: skip
 @click.option("--gradient-checkpointing", is_flag=True, help="Compute activations twice instead of keeping them.")
 @click.option("--cache-activations", is_flag=True, help="Compute what no prompt changes once, and keep it in memory.")
-@click.option("--name", help="Publish the shared prompt as shared/NAME.  [default: default, or not at all with --from]")
+@click.option("--dp-epsilon", type=float, metavar="E", help="Train with noise, within this privacy budget.")
+@click.option("--dp-delta", type=float, metavar="D", help="How likely the budget may not hold; below 1 / rows.")
+@click.option("--name", help="What to publish the shared prompt as, shared/NAME, or a prompt that learns on, NAME.  "
+              "[default: default, or not at all with --from]")  # fmt: skip
 @click.option("--resume", metavar="RUN", shell_complete=complete.runs, help="Go on with a run that was stopped.")
 @dry_run_option
 @output_option
@@ -58,12 +64,25 @@ def train(ctx: click.Context, resume: str | None, dry_run: bool, output: str, **
     --from takes references, and shared:NAME for the newest version of a shared prompt. Weights are shares of
     their sum; without any, all versions count the same.
 
+    Methods that learn on (coda and the others that `promptctl continual` compares) take the tasks one after the other
+    as sessions, publish a version of one prompt, --name, after each, and answer among all labels learned so far. Run
+    again with more tasks, they go on from the newest version. No row of an earlier session is needed or kept.
+
+    --dp-epsilon and --dp-delta bound what the published versions and their metrics say of any one training row,
+    whoever looks: rows are drawn at random, each one's gradient is clipped to length 1, and the sum gets noise
+    (DP-SGD). The head-only control trains in the same way, and the budget covers both. Epsilon, delta and noise stand
+    in the card, with the sum over all runs that a version comes from by --from; versions trained anew on the same
+    rows add up too, which no card can know. Outside the bound: label names, row counts and files' digests. Two such
+    runs never give the same bytes.
+
     \b
     promptctl train --tasks qa,sentiment
     promptctl train --tasks sentiment --method prefix-tuning --set length=8 --epochs 5
     promptctl train --tasks reviews --from shared:default --dry-run
     promptctl train --tasks reviews --from shared:default --shots 16 --seed 1
     promptctl train --tasks reviews --from sentiment:3*0.7,qa*0.3 --method prefix-tuning
+    promptctl train --tasks reviews --dp-epsilon 8 --dp-delta 1e-4 --batch-size 64
+    promptctl train --tasks travel,banking,kitchen --method coda --name assistant
     promptctl train --resume RUN
     """
     if resume is not None:
@@ -71,7 +90,9 @@ def train(ctx: click.Context, resume: str | None, dry_run: bool, output: str, **
         _run(lambda runs, settings, bars: runs.resume(resume, settings, bars), output)
         return
     spec = _spec(values)
-    if dry_run:
+    if spec.method in CONTINUAL and not dry_run:
+        _learn_on(spec, output)
+    elif dry_run:
         _show_plan(spec, output)
     else:
         _run(lambda runs, settings, bars: runs.train(spec, settings, bars), output)
@@ -123,6 +144,18 @@ def _run(begin: "Callable[[ModuleType, Settings, Show], RunReport]", output: str
     _show_report(report, output)
 
 
+def _learn_on(spec: "RunSpec", output: str) -> None:
+    from rich.console import Console
+
+    from ..continual.sessions import learn
+    from ..progress import Bars
+    from ..settings import Settings
+
+    with Bars(Console(stderr=True)).live() as bars:
+        for report in learn(spec, Settings(), bars):
+            _show_report(report, output)
+
+
 def _show_plan(spec: "RunSpec", output: str) -> None:
     from rich.console import Console
 
@@ -135,6 +168,7 @@ def _show_plan(spec: "RunSpec", output: str) -> None:
     with opened(settings, dry_run=True) as registry:
         job = runs.plan(spec, settings, registry, Bars(Console(stderr=True)))
     plan = spec.model_dump() | {"backbone": job.backbone, "start": job.start, "teachers": job.teachers}
+    plan["dp"] = job.dp and job.dp.model_dump()
     plan["rows"] = {task.task.name: task.rows for task in job.tasks}
     show_one("plan", plan, output, name="name")
     say_dry_run(True)

@@ -32,6 +32,9 @@ EVERY = dict(commands(cli))
 def test_each_command_is_there() -> None:
     assert {" ".join(path) for path in EVERY} == {
         *("train", "compare", "promote", "rollback", "query", "serve", "completion"),
+        *("feedback", "feedback send", "feedback list", "correct"),
+        *("continual", "continual report", "continual bench"),
+        *("privacy", "privacy audit", "doctor"),
         *("task", "task add", "task apply", "task list", "task show"),
         *("prompt", "prompt list", "prompt show", "prompt log", "prompt import", "prompt export"),
         *("prompt create", "prompt render", "prompt evaluate", "prompt explain", "prompt diff", "prompt mix"),

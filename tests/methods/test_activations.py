@@ -75,8 +75,10 @@ def test_a_resumed_run_sees_the_same_states(tiny: Backbone, sentiment: Data) -> 
     from methods.rows.collation import collate
 
     batch = collate(tiny, encoded[3:5])
-    first, second = (Activations(tiny, 1, [encoded]).below(encoded[3:5], batch).states for _ in range(2))
-    assert torch.equal(first, second)
+    first, second = (Activations(tiny, 1, [encoded]).below(encoded[3:5], batch) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert torch.equal(first.states, second.states)
 
 
 def test_a_prompt_that_touches_the_first_layer_leaves_nothing_to_keep(tiny: Backbone) -> None:

@@ -28,7 +28,6 @@ from methods import (
 from methods.rows.collation import collate
 from methods.rows.encoding import Example
 from methods.runtime.backbone import States
-from methods.training import schedule
 
 
 def test_mpt_is_the_shared_prompt_times_the_outer_product(tiny: Backbone) -> None:
@@ -163,8 +162,3 @@ def test_squad_metrics_by_hand() -> None:
     assert means(totals(task, rows, given)) == pytest.approx({"f1": 0.9, "exact_match": 0.5})
     nothing = [Span("", 0, 0, 1.0), Span("the", 0, 1, 1.0)]
     assert means(totals(task, rows, nothing)) == {"f1": 0.0, "exact_match": 0.0}
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    """100 steps: 6 of warm-up, then linearly to zero."""
-    assert [schedule(step, 100) for step in (0, 5, 6, 53, 99)] == pytest.approx([1 / 6, 1, 1, 0.5, 1 / 94])

@@ -1,0 +1,1 @@
+"""Prompts that learn on: sessions, corrections, reports and benchmarks of continual methods."""
