@@ -81,7 +81,7 @@ def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> J
         start=start,
         teachers=teachers,
         dp=dp,
-        earlier=tuple(earlier(spec, origins, registry, show)) if spec.method in CONTINUAL else (),
+        earlier=tuple(earlier(origins, registry, show)) if spec.method in CONTINUAL else (),
         threads=max(1, (os.cpu_count() or 1) // max(1, spec.workers)),
     )
 
@@ -113,14 +113,22 @@ def _check(task: TaskSpec, spec: RunSpec, show: Show) -> TaskJob:
     return job
 
 
-def earlier(spec: RunSpec, origins: Sequence[Version], registry: Registry, show: Show) -> Iterator[TaskJob]:
+def earlier(origins: Sequence[Version], registry: Registry, show: Show) -> Iterator[TaskJob]:
     """The sessions before, as far as their tasks are still there: a session is judged by their held-out rows too."""
     known = {task.name for task in registry.tasks()}
-    for name in (name for version in origins for name in sessions_of(version)):
-        if name in known:
-            yield _check(find(registry, name), spec, show)
-        elif name != CORRECTIONS:
-            show.say(f"task {name} of an earlier session is no longer there, so it is not judged")
+    for version in origins:
+        for name in sessions_of(version):
+            if name in known:
+                yield _held_out(find(registry, name))
+            elif name != CORRECTIONS:
+                show.say(f"task {name} of an earlier session is no longer there, so it is not judged")
+
+
+def _held_out(task: TaskSpec) -> TaskJob:
+    """An earlier session's held-out rows and their labels; its training rows may be gone."""
+    split: Split = "validation" if task.test is None else "test"
+    source = read(task, split)
+    return TaskJob(task=task, labels=source.labels, digests={split: source.sha256}, rows={split: len(source.rows)})
 
 
 def _private(dp: Spending, rows: int) -> Iterator[str]:

@@ -83,33 +83,14 @@ def measures(result: Result) -> dict[tuple[str, str], dict[str, Any]]:
     return {(one["measure"], one["of"]): one for one in json.loads(result.stdout)["measures"]}
 
 
-@pytest.mark.slow
-def test_what_is_learned_by_heart_is_found_and_what_is_barely_trained_is_not(settings: Settings, home: Path) -> None:
-    """40 rows and 20 of each half; by heart, shadows tell their rows from others nearly always."""
-    train(settings, epochs=60, hyperparameters={"length": 16, "learning_rate": 0.1})
-    train(settings, epochs=1, hyperparameters={"length": 1, "learning_rate": 0.0, "head_learning_rate": 1e-5})
-    before = everything(home / "store")
-    by_heart, barely = (audit(f"mood:{number}", "--shadows", "6", "-o", "json", *OPEN) for number in (1, 2))
-    assert (by_heart.exit_code, barely.exit_code) == (0, 0), by_heart.stderr + barely.stderr
-    assert everything(home / "store") == before
-    found, nothing = measures(by_heart), measures(barely)
-    assert found["auc", "retrained"]["value"] > 0.85 > 0.65 > nothing["auc", "retrained"]["value"]
-    assert found["exposure_bits", "canaries"]["value"] > 4 > 3 > nothing["exposure_bits", "canaries"]["value"]
-    assert found["auc", "published"]["value"] > 0.75
-    assert found["auc", "files"]["low"] < 0.5 < found["auc", "files"]["high"]
-    for one in found.values():
-        assert one["low"] <= one["value"] <= one["high"]
-    assert {one["of"] for one in found.values()} == {"retrained", "published", "files", "canaries"}
-    assert found["exposure_bits", "canaries"]["scores"] == 6  # one canary in 20 rows, six times
-    assert found["auc", "published"]["scores"] <= 70
-
-
 def test_a_gate_that_is_not_met_ends_with_6_and_the_numbers(settings: Settings) -> None:
     train(settings, epochs=1)
+    before = everything(settings.home / "store")
     result = audit(
         "mood:1", "--shadows", "4", "--rows", "10", "--max-auc", "0", "--max-tpr", "1", "--max-exposure", "9"
     )
     assert result.exit_code == 6
+    assert everything(settings.home / "store") == before, "no shadow is published"
     assert "mood:1 gives away too much: auc of retrained" in result.stderr
     assert "auc of published" in result.stderr
     assert "files" not in result.stderr

@@ -153,7 +153,7 @@ def ridged(
     head: RidgeHead,
     session: Session,
     ridge: float,
-    weight: int = 1,
+    weight: float = 1,
 ) -> Learned:
     """The head over what the sessions before and this one sum up to, whose rows count `weight` times."""
     labels, of = joined(before, session)

@@ -11,7 +11,7 @@ from .coda import CodaPrompt, ridged
 from .learned import ContinualMethod, Learned, Session
 from .reading import Judge
 
-WEIGHTS = (1, 2, 4, 8, 16, 32)  # how often a correction may count beside a row that was learned before
+WEIGHTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32)  # of a correction, beside a row that was learned before
 ENOUGH = 0.9  # of the corrections, right
 
 

@@ -1,6 +1,6 @@
 """What a version answers, and the features that a head reads, over many examples of which some things are known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -29,15 +29,19 @@ class Judge:
 
     def accuracy(self, learned: Learned, session: int, of: Sequence[int]) -> float:
         """The share of right answers on a session's examples, whose label i is of[i] among all that are known."""
-        right, examples = 0, self._data[session]
-        for batch, places, logits in self._answers(learned, examples):
-            del batch
+        right, rows = self.right(learned, session, of, range(len(of)))
+        return right / rows
+
+    def right(self, learned: Learned, session: int, of: Sequence[int], only: Collection[int]) -> tuple[int, int]:
+        """How many answers are right, and of how many, on a session's examples with the labels `only`."""
+        right, examples = 0, [one for one in self._data[session] if one.label in only]
+        for places, logits in self._answers(learned, examples):
             truth = [of[examples[place].label] for place in places]
             right += int((logits.argmax(1) == torch.tensor(truth, device=logits.device)).sum())
-        return right / len(examples)
+        return right, len(examples)
 
     @torch.no_grad()
-    def _answers(self, learned: Learned, examples: Sequence[Example]) -> Iterator[tuple[Batch, list[int], Tensor]]:
+    def _answers(self, learned: Learned, examples: Sequence[Example]) -> Iterator[tuple[list[int], Tensor]]:
         bank = Bank.of([learned.form])
         for places in micro_batches([example.length for example in examples]):
             chosen = [examples[place] for place in places]
@@ -47,7 +51,7 @@ class Judge:
             query = self._known.queries(chosen) if held else None
             owner = torch.zeros(len(chosen), dtype=torch.long, device=self._backbone.device)
             (found,) = read(self._backbone, batch, bank, owner, [learned.head], below, query=query)
-            yield batch, places, found.logits
+            yield places, found.logits
 
 
 @torch.no_grad()

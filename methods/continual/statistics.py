@@ -57,9 +57,9 @@ class Statistics:
         counts[: len(self.counts)] += self.counts
         return Statistics(self.gram + other.gram, sums, counts)
 
-    def times(self, weight: int) -> "Statistics":
-        """As if every row had come so often."""
-        return Statistics(self.gram * weight, self.sums * weight, self.counts * weight)
+    def times(self, weight: float) -> "Statistics":
+        """As if every row had come so often; they are as many as before."""
+        return Statistics(self.gram * weight, self.sums * weight, self.counts)
 
     def solved(self, ridge: float) -> Tensor:
         """The regression of each label [C, R]."""

@@ -22,7 +22,7 @@ METHODS = (
 
 @click.group()
 def continual() -> None:
-    """See how prompts that learn on remember, and compare how they do."""
+    """See and compare how prompts that learn on remember."""
 
 
 @continual.command()
@@ -31,7 +31,7 @@ def continual() -> None:
               help="Draw it into this .png or .svg; else into the home's continual/.")  # fmt: skip
 @output_option
 def report(reference: str, plot: Path | None, output: str) -> None:
-    """Print the accuracy on every session after every session, and what it comes down to.
+    """Print the accuracy on every session, after each of them.
 
     A row is a session and the version that learned it; its columns are the accuracies on the held-out rows of the
     sessions so far, among all labels known by then. Papers give one name to different numbers, so they are all here:
@@ -115,7 +115,7 @@ def bench(
     labels = ["transfer", "balance"]
 
     \b
-    promptctl continual bench --stream stream.toml --methods coda,ftpp,ncm,ridge-random,joint --seeds 3
+    promptctl continual bench --stream stream.toml --methods coda,ftpp,ncm,joint --seeds 3
     """
     from rich.console import Console
 
@@ -142,6 +142,8 @@ def bench(
     if plot:
         first = {one.method: one for one in results if one.order == 0 and len(one.matrix) > 1}
         curves = {name: [sum(row) / len(row) for row in one.matrix] for name, one in first.items()}
-        shown = first[next(iter(first))]
-        draw([part.name for part in ordered(found, 0)], shown.matrix, curves, [plot], settings.home / "matplotlib")
+        for shown in [*first.values()][:1]:
+            draw([part.name for part in ordered(found, 0)], shown.matrix, curves, [plot], settings.home / "matplotlib")
+        if not first:
+            show_progress.say("nothing is drawn: no method learned two sessions one after the other")
     show(Listing("methods", records, COLUMNS, name="method"), output)

@@ -16,7 +16,7 @@ from .output import show_one
               help="By how much the mean accuracy of earlier sessions may fall.")  # fmt: skip
 @output_option
 def correct(name: str, server: str | None, at_least: int, margin: float, output: str) -> None:
-    """Learn the corrections of a prompt that a server holds, and publish a candidate.
+    """Learn what users corrected, and publish a candidate.
 
     Only prompts of `promptctl train --method coda` can. The corrections are borrowed from the memory of a server on
     this machine and go into this process alone. A label takes part once three corrections name it, because sums over

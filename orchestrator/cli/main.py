@@ -13,7 +13,7 @@ COMMANDS = (
     Lazy("query", "Ask a running server for predictions."),
     Lazy("feedback", "Correct a running server's answers, for it to learn from."),
     Lazy("correct", "Learn what users corrected, and publish a candidate."),
-    Lazy("continual", "See how prompts that learn on remember, and compare how they do."),
+    Lazy("continual", "See and compare how prompts that learn on remember."),
     Lazy("serve", "Serve every promoted prompt from one backbone."),
     Lazy("task", "Add tasks and see which there are."),
     Lazy("prompt", "See prompts, their versions and the history of their aliases."),

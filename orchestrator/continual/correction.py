@@ -20,7 +20,7 @@ from ..runs import earlier
 from ..settings import Settings
 from ..specs import RunSpec
 from .card import CORRECTIONS, grown
-from .session_work import judged
+from .session_work import judge_of, judged
 from .sessions import newest_version
 
 
@@ -45,8 +45,8 @@ class Corrected:
     corrections: int
     right_before: int
     right: int
-    earlier_before: float  # mean accuracy over the held-out rows of the sessions before
-    earlier: float
+    others_before: float  # accuracy on the held-out rows of earlier sessions whose label nobody corrected
+    others: float
 
 
 def correct(
@@ -55,7 +55,7 @@ def correct(
     """Learn the corrections of a prompt that wait, and publish a candidate; what is refused goes on waiting.
 
     Raises:
-        Refused: the corrections are not learned, or the earlier sessions lose more than the margin.
+        Refused: the corrections are not learned, or all other labels lose more than the margin.
         InvalidSpec: the prompt is not one that learns on, or none of its tasks is here.
     """
     version = corrigible(registry, name)
@@ -96,13 +96,14 @@ class Trial:
         self.artifact.check_backbone(self.backbone.fingerprint)
         self.before = learned_of(self.artifact)
         self.session = self._session(rows)
-        tasks = tuple(earlier(RunSpec(tasks=("corrections",)), [version], registry, show))
+        tasks = tuple(earlier([version], registry, show))
         if not tasks:
             raise InvalidSpec(
                 f"no task of {version.reference} is here, so nothing shows what corrections would break",
                 hint="promptctl task add",
             )
-        self.tasks, self.data = tasks, self._data(tasks)
+        self.tasks = tasks
+        self.judge = judge_of(self.backbone, self.before, tasks, self._data(tasks))
 
     def run(self) -> tuple[Corrected, Learned]:
         """The first weight by which enough corrections are right, or the last one there is."""
@@ -118,8 +119,8 @@ class Trial:
             corrections=count,
             right_before=round(accuracy(self.backbone, self.before, self.session) * count),
             right=round(right * count),
-            earlier_before=self._judged(self.before)["accuracy"],
-            earlier=self._judged(learned)["accuracy"],
+            others_before=self._others(self.before),
+            others=self._others(learned),
         )
         return found, learned
 
@@ -130,7 +131,7 @@ class Trial:
         training = {"start": self.version.reference, "corrections": found.corrections}
         card = grown(
             self.backbone, self.version.name, self.kind, method, self.artifact, learned, CORRECTIONS, data,
-            self._judged(learned), training,
+            judged(self.judge, learned, self.tasks), training,
         )  # fmt: skip
         blob = methods.Artifact(card, learned.form, learned.head, learned.factors).to_bytes()
         version = self.registry.publish(
@@ -143,6 +144,16 @@ class Trial:
             message=f"{found.corrections} corrections",
         )
         return version.reference
+
+    def _others(self, learned: Learned) -> float:
+        """The accuracy on the held-out rows whose label nobody corrected."""
+        found = []
+        for k, one in enumerate(self.tasks):
+            untouched = [index for index, label in enumerate(one.labels) if label not in self.session.labels]
+            of = [learned.labels.index(label) for label in one.labels]
+            found.append(self.judge.right(learned, k, of, untouched))
+        right, rows = (sum(column) for column in zip(*found, strict=True))
+        return right / rows if rows else 1.0
 
     @property
     def kind(self) -> methods.Kind:
@@ -167,9 +178,6 @@ class Trial:
         )
         return Data(job, self.backbone, [one.resolved() for one in tasks], 0, 1)
 
-    def _judged(self, learned: Learned) -> dict[str, float]:
-        return judged(self.backbone, learned, self.tasks, self.data)
-
 
 def corrigible(registry: Registry, name: str) -> Version:
     """The version that corrections are of: the one in production, or else the newest.
@@ -193,7 +201,7 @@ def corrigible(registry: Registry, name: str) -> Version:
 
 
 def _gate(found: Corrected, margin: float) -> None:
-    fall = found.earlier_before - found.earlier
+    fall = found.others_before - found.others
     if found.right < ENOUGH * found.corrections:
         raise Refused(
             f"{found.right} of {found.corrections} corrections are right, not {ENOUGH:.0%}; nothing is published",
@@ -201,7 +209,7 @@ def _gate(found: Corrected, margin: float) -> None:
         )
     if fall > margin:
         raise Refused(
-            f"the earlier sessions fall from {found.earlier_before:.4f} to {found.earlier:.4f}, more than {margin};"
+            f"all other labels fall from {found.others_before:.4f} to {found.others:.4f}, more than {margin};"
             " nothing is published",
             hint="the corrections wait on; allow more with --margin, or send more of them",
         )

@@ -42,7 +42,7 @@ class SessionWork:
         plan = methods.Plan(spec.epochs, spec.batch_size, spec.seed + new)
         before = learned_of(self.before) if self.before else None
         learned = method.learn(self.backbone, before, session, plan, self._watch)
-        metrics = judged(self.backbone, learned, self.tasks, self.data)
+        metrics = judged(judge_of(self.backbone, learned, self.tasks, self.data), learned, self.tasks)
         self.report.send([{"phase": spec.method, "at": time.time(), "done": new, "held_out": {self.name: metrics}}])
         card = card_of(self.job, self.backbone, method, self.before, learned, metrics)
         whole = methods.Artifact(card, learned.form, learned.head, learned.factors)
@@ -75,13 +75,17 @@ class SessionWork:
             self.report.send([events_of(self.job.spec.method, step, self.tasks[-1].task.name)])
 
 
-def judged(backbone: methods.Backbone, learned: Learned, tasks: Sequence[TaskJob], data: Data) -> dict[str, float]:
+def judge_of(backbone: methods.Backbone, learned: Learned, tasks: Sequence[TaskJob], data: Data) -> Judge:
+    """A judge by the held-out rows of some sessions."""
+    tests = [[example for (example, *_) in data.judged(k, "held-out")[1]] for k in range(len(tasks))]
+    return Judge(backbone, tests, learned)
+
+
+def judged(judge: Judge, learned: Learned, tasks: Sequence[TaskJob]) -> dict[str, float]:
     """The accuracy on every session's held-out rows, among all labels known, and the mean over sessions.
 
     A task that has changed since may have rows of a label that was never learned; they count as wrong.
     """
-    tests = [[example for (example, *_) in data.judged(k, "held-out")[1]] for k in range(len(tasks))]
-    judge = Judge(backbone, tests, learned)
     known = {label: place for place, label in enumerate(learned.labels)}
     found = {
         one.task.name: judge.accuracy(learned, k, [known.get(label, -1) for label in one.labels])

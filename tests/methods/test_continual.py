@@ -88,6 +88,15 @@ def test_a_stream_is_learned_and_judged(tiny: Backbone, name: str) -> None:
     assert hash_weights(tiny.model) == tiny.fingerprint.weights
 
 
+@one_by_one
+def test_each_session_is_learned_by_a_seed_of_its_own(tiny: Backbone, name: str) -> None:
+    method, known = small(name), None
+    for number, one in enumerate(followed(tiny, method)):
+        plan = replace(PLAN, seed=PLAN.seed + number)
+        known = method.learn(tiny, known, session(tiny, (FIRST, SECOND)[number]), plan, unwatched)
+        assert version(tiny, one.learned).to_bytes() == version(tiny, known).to_bytes()
+
+
 @every_method
 def test_accuracies_are_those_of_the_published_version(tiny: Backbone, name: str) -> None:
     """By `predict`, row by row; a method that is told the session answers by that session's version alone."""
@@ -167,9 +176,13 @@ def test_the_loss_of_ft_begins_over_all_labels(tiny: Backbone) -> None:
     steps: dict[str, list[Step]] = {"ft": [], "ftpp": []}
     for name, seen in steps.items():
         method = small(name, learning_rate=0, head_learning_rate=0)
-        first = method.learn(tiny, None, session(tiny, FIRST), PLAN, unwatched)
+        first = small(name).learn(tiny, None, session(tiny, FIRST), PLAN, unwatched)
         one = session(tiny, SECOND)
         second = method.learn(tiny, first, one, replace(PLAN, epochs=1, batch_size=99), seen.append)
+        assert isinstance(first.head, SessionsHead)
+        assert isinstance(second.head, SessionsHead)
+        assert torch.equal(second.head.weight[:2], first.head.weight)
+        assert torch.equal(second.head.bias[:2], first.head.bias)
         outputs = [predict(tiny, [(version(tiny, second), example)])[0] for example in one.examples]
         logits = torch.from_numpy(np.stack(outputs))[:, slice(0 if name == "ft" else 2, 5)]
         truth = torch.tensor([example.label + (2 if name == "ft" else 0) for example in one.examples])

@@ -3,12 +3,14 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from methods import Backbone, InvalidRow
 from methods.continual import Learned, Session, continual_method
 from methods.continual.reading import Judge
 from methods.continual.statistics import MINIMUM, Statistics, check_enough
 from methods.heads import RidgeHead
+from methods.rows.collation import collate
 
 from .sessions import FIRST, PLAN, SECOND, session, unwatched
 
@@ -24,9 +26,12 @@ def data(seed: int) -> tuple[Tensor, Tensor]:
 
 def whole(features: Tensor, label: Tensor, ridge: float) -> Tensor:
     """(F^T F + ridge * I)^-1 F^T Y, as a least squares problem with ridge's root below the features; [C, R]."""
-    below = ridge**0.5 * torch.eye(WIDTH, dtype=torch.float64)
-    targets = torch.nn.functional.one_hot(label, LABELS).double()
-    stacked = torch.cat([features.double(), below]), torch.cat([targets, torch.zeros(WIDTH, LABELS)])
+    below = ridge**0.5 * torch.eye(features.shape[1], dtype=torch.float64)
+    targets = functional.one_hot(label).double()
+    stacked = (
+        torch.cat([features.double(), below]),
+        torch.cat([targets, targets.new_zeros(len(below), targets.shape[1])]),
+    )
     return torch.linalg.lstsq(*stacked).solution.T.float()
 
 
@@ -106,7 +111,7 @@ def shuffled(one: Session, part: slice, seed: int) -> Session:
 @pytest.mark.parametrize("seed", range(2))
 def test_sessions_in_any_order_answer_as_one(tiny: Backbone, name: str, size: int, seed: int) -> None:
     """Labels of 9 rows each, also where a session brings more rows of labels that are known."""
-    method = continual_method(name, {} if name == "ridge" else {"random_features": size})
+    method = continual_method(name, {"ridge": 0.3, "random_features": 0 if name == "ridge" else size})
     words = (*FIRST, *SECOND)
     everything = session(tiny, words, 9)
     few, many = (shuffled(everything, part, seed) for part in (slice(0, 20), slice(20, 45)))
@@ -122,6 +127,10 @@ def test_sessions_in_any_order_answer_as_one(tiny: Backbone, name: str, size: in
         assert learned.head.weight.shape == (5, size)
         results.append((learned, learned.head.weight))
     first = results[0]
+    batch = collate(tiny, everything.examples)
+    assert isinstance(first[0].head, RidgeHead)
+    features = first[0].head.features(tiny.states(batch), batch)
+    torch.testing.assert_close(first[1], whole(features, batch.label, 0.3), atol=1e-4, rtol=0)
     for learned, weight in results[1:3]:
         torch.testing.assert_close(weight, first[1], atol=1e-4, rtol=0)
         torch.testing.assert_close(learned.factors["counts"], first[0].factors["counts"])

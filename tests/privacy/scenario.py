@@ -53,8 +53,9 @@ def compare(stage: Stage) -> None:
 
 def learn_on(stage: Stage) -> None:
     """Two sessions of a prompt that learns on; the second one brings no new label."""
-    command = ("--method", "coda", "--name", "assistant", "--workers", "0", "--set", "random_features=256", *TINY)
-    stage.promptctl("train", "--tasks", "mood,loud", *command)
+    cheap = ("--set", "layers=last:1", "--set", "read_layers=last:1", "--set", "random_features=256")
+    command = ("train", "--tasks", "mood,loud", "--method", "coda", "--name", "assistant", "--workers", "0")
+    stage.promptctl(*command, *cheap, *TINY)
 
 
 def serve_ask_and_correct(stage: Stage) -> None:
