@@ -119,16 +119,18 @@ def earlier(origins: Sequence[Version], registry: Registry, show: Show) -> Itera
     for version in origins:
         for name in sessions_of(version):
             if name in known:
-                yield _held_out(find(registry, name))
+                yield _held_out(find(registry, name), version)
             elif name != CORRECTIONS:
                 show.say(f"task {name} of an earlier session is no longer there, so it is not judged")
 
 
-def _held_out(task: TaskSpec) -> TaskJob:
-    """An earlier session's held-out rows and their labels; its training rows may be gone."""
+def _held_out(task: TaskSpec, version: Version) -> TaskJob:
+    """An earlier session's held-out rows, with their labels and all that were known; its training rows may be gone."""
+    answers: Any = version.card["task"]
     split: Split = "validation" if task.test is None else "test"
     source = read(task, split)
-    return TaskJob(task=task, labels=source.labels, digests={split: source.sha256}, rows={split: len(source.rows)})
+    labels = tuple(dict.fromkeys((*source.labels, *answers["labels"])))
+    return TaskJob(task=task, labels=labels, digests={split: source.sha256}, rows={split: len(source.rows)})
 
 
 def _private(dp: Spending, rows: int) -> Iterator[str]:

@@ -147,10 +147,11 @@ class Trial:
 
     def _others(self, learned: Learned) -> float:
         """The accuracy on the held-out rows whose label nobody corrected."""
+        known = {label: index for index, label in enumerate(learned.labels)}
         found = []
         for k, one in enumerate(self.tasks):
             untouched = [index for index, label in enumerate(one.labels) if label not in self.session.labels]
-            of = [learned.labels.index(label) for label in one.labels]
+            of = [known.get(label, -1) for label in one.labels]
             found.append(self.judge.right(learned, k, of, untouched))
         right, rows = (sum(column) for column in zip(*found, strict=True))
         return right / rows if rows else 1.0
