@@ -58,13 +58,13 @@ def test_a_regression_by_hand() -> None:
     assert sums.solved(1.0).tolist() == [[pytest.approx(0.2)], [pytest.approx(0.2)]]
 
 
-def test_a_row_of_weight_three_counts_as_three() -> None:
+def test_a_row_of_weight_three_sums_up_as_three_and_is_counted_once() -> None:
     features, label = data(2)
     once = Statistics.of(iter([(features, label)]), LABELS, WIDTH).times(3)
     thrice = Statistics.of(iter([(features, label)] * 3), LABELS, WIDTH)
     torch.testing.assert_close(once.gram, thrice.gram)
     torch.testing.assert_close(once.sums, thrice.sums)
-    assert torch.equal(once.counts, thrice.counts)
+    assert torch.equal(once.counts * 3, thrice.counts)
 
 
 def test_factors_are_half_a_matrix_and_come_back_whole() -> None:
