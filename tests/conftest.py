@@ -1,7 +1,10 @@
 """What every test may use: a tiny backbone, and a home that is nobody's."""
 
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +16,15 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has a promptctl home of its own."""
-    folder = tmp_path_factory.mktemp("home")
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Every test has a promptctl home of its own, with a path short enough for Ray's sockets."""
     for name in list(os.environ):
         if name.startswith(("PROMPTCTL_", "MLFLOW_")):
             monkeypatch.delenv(name)
+    folder = Path(tempfile.mkdtemp(prefix="home"))
     monkeypatch.setenv("PROMPTCTL_HOME", str(folder))
-    return folder
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
