@@ -38,7 +38,9 @@ check: $(VENV)/installed-dev  ## Lint, types, import contracts, migrations
 	$(BIN)/promptctl db upgrade && $(BIN)/promptctl db check; status=$$?; rm -rf $$home; exit $$status
 
 test: $(VENV)/installed-dev  ## Run the tests
-	$(BIN)/python -m pytest
+	@log=$$(mktemp); OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/methods > $$log 2>&1 & methods=$$!; \
+	$(BIN)/python -m pytest --ignore tests/methods; rest=$$?; \
+	wait $$methods; status=$$?; cat $$log; rm -f $$log; exit $$((rest + status))
 
 bench: $(VENV)/installed-dev  ## Measure ratios: make bench [ONLY=name]
 	@$(BIN)/python -m tests.benchmarks $(ONLY)

@@ -1,6 +1,5 @@
 """Prompts that learn on, from tasks to versions: what each session publishes, keeps and refuses."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -264,18 +263,6 @@ def test_a_prompt_that_did_not_learn_on_is_not_gone_on_from(
         again(settings, "places", name="paper")
     assert [version.number for version in registry.versions("plain")] == [1]
     assert [version.number for version in registry.versions("paper")] == [2, 1]
-
-
-def test_a_held_out_row_of_a_label_that_was_never_learned_counts_as_wrong(
-    settings: Settings, registry: Registry, tmp_path: Path
-) -> None:
-    moods = TaskSpec.model_validate(registry.task("moods").spec)
-    strange = [{"text": f"a {word} film", "label": "never"} for word in ("good", "bad")]
-    known = [json.loads(line) for line in Path(moods.train).read_text().splitlines()]
-    train, test = written(tmp_path / "train.jsonl", known + strange), written(tmp_path / "test.jsonl", strange)
-    put(registry, [moods.model_copy(update={"train": train, "test": test})], actor="ada", replace=True)
-    again(settings, "places")
-    assert card(registry, "assistant:3")["metrics"]["accuracy.moods"] == 0.0
 
 
 def test_training_rows_of_earlier_sessions_are_needed_no_longer(
