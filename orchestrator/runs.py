@@ -157,7 +157,7 @@ def _carry_out(job: Job, run: Run, settings: Settings, registry: Registry, show:
     began = time.monotonic()
     folder = Path(job.events).parent
     folder.mkdir(parents=True, exist_ok=True)
-    tracker = Tracker(settings.tracking_uri, Path(job.events), job, run.mlflow_run_id, show.say)
+    tracker = Tracker(settings, Path(job.events), job, run.mlflow_run_id, show.say)
     with _finished(registry, run, tracker, show):
         with tracker.following(), shown(show, Path(job.events)):
             origins, teachers = (versions(registry, named) if named else [] for named in (job.start, job.teachers))

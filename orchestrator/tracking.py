@@ -18,6 +18,7 @@ from methods.hyperparameters import configured
 
 from . import events
 from .job import Job
+from .settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,9 +38,9 @@ _QUIET = {
 class Tracker:
     """Mirrors one run; `run_id` is MLflow's, empty until MLflow has answered."""
 
-    def __init__(self, uri: str, file: Path, job: Job, known: str, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, file: Path, job: Job, known: str, say: Callable[[str], None]) -> None:
         self.run_id = known
-        self._uri, self._file, self._job, self._say = uri, file, job, say
+        self._settings, self._file, self._job, self._say = settings, file, job, say
         self._over = threading.Event()
         self._status = "FAILED"
         self._thread = threading.Thread(target=self._mirror, name="mlflow", daemon=True)
@@ -65,14 +66,8 @@ class Tracker:
         return f"its numbers stay in {self._file}"
 
     def _mirror(self) -> None:
-        for key, value in _QUIET.items():
-            os.environ.setdefault(key, value)
-        import mlflow  # heavy; and it reads the environment when imported
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
-            self._follow(mlflow.MlflowClient(self._uri))
+            self._follow(client_of(self._settings))
         except Exception as error:  # noqa: BLE001 - whatever befalls MLflow must not befall the run
             self._say(f"MLflow failed ({type(error).__name__}); the run goes on, {self._kept}")
 
@@ -91,8 +86,7 @@ class Tracker:
     def _create(self, client: "MlflowClient") -> str:
         from mlflow.entities import Param
 
-        found = client.get_experiment_by_name(EXPERIMENT)
-        experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
+        experiment = experiment_id(client, EXPERIMENT, self._settings)
         tags = {"promptctl.run": self._job.run_id}
         run = client.create_run(experiment, run_name=self._job.run_id, tags=tags)
         spec = self._job.spec
@@ -114,6 +108,26 @@ class Tracker:
         ]
         for start in range(0, len(found), BATCH):
             client.log_batch(self.run_id, metrics=found[start : start + BATCH])
+
+
+def client_of(settings: Settings) -> "MlflowClient":
+    """A client that neither reports usage nor waits for long nor logs."""
+    for key, value in _QUIET.items():
+        os.environ.setdefault(key, value)
+    import mlflow  # heavy; and it reads the environment when imported
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return mlflow.MlflowClient(settings.tracking_uri)
+
+
+def experiment_id(client: "MlflowClient", name: str, settings: Settings) -> str:
+    """The experiment of that name, made where there is none yet."""
+    if found := client.get_experiment_by_name(name):
+        return found.experiment_id
+    # without a server MLflow would put files into the folder that the command was called from
+    served = settings.tracking_uri.startswith(("http://", "https://", "databricks"))
+    return client.create_experiment(name, None if served else (settings.home / "mlflow").as_uri())
 
 
 def numbers(event: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:

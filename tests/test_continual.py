@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from methods import Artifact, Backbone, Row, encode, predict
 from methods.continual.version import block_digests, learned_of
 from orchestrator import runs
 from orchestrator.access import opened
 from orchestrator.continual.sessions import learn
+from orchestrator.continual.tracking import FOLDER, keep, mlflow_run
 from orchestrator.publishing import RunReport
 from orchestrator.settings import Settings
 from orchestrator.specs import TaskSpec
@@ -55,6 +57,18 @@ def registry(settings: Settings) -> Iterator[Registry]:
 @pytest.fixture(scope="module")
 def tiny(tiny_folder: Path) -> Backbone:
     return Backbone.load(str(tiny_folder))
+
+
+def test_a_drawing_is_kept_with_the_run_that_learned_the_session(
+    settings: Settings, registry: Registry, tmp_path: Path
+) -> None:
+    (drawing := tmp_path / "memory.svg").write_text("<svg/>")
+    known = mlflow_run(registry, "assistant:2")
+    assert keep(settings, known, [drawing]) == f"also in MLflow, run {known}"
+    kept = MlflowClient(settings.tracking_uri).list_artifacts(known, FOLDER)
+    assert [one.path for one in kept] == [f"{FOLDER}/memory.svg"]
+    down = settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    assert keep(down, known, [drawing]) == "MLflow did not take the drawing (MlflowException)"
 
 
 def artifact(registry: Registry, reference: str) -> Artifact:

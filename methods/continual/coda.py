@@ -33,7 +33,7 @@ from .blocks import new_rows, orthogonality
 from .fitting import appended, fitted
 from .learned import Learned, Session, Watch, joined
 from .reading import statistics
-from .statistics import Statistics
+from .statistics import Statistics, check_enough
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class CodaPrompt:
             labels, head = appended(before, session, learner)
             return Learned(labels, learner.prompts.fold(0), head)
         if before is None:
+            check_enough(session)
             form = fitted(backbone, self, None, session, plan, watch).prompts.fold(0)
             layers = chosen_layers(self.read_layers, backbone.layout(backbone.place).layers, backbone.place)
             drawn = torch.Generator().manual_seed(plan.seed)

@@ -64,7 +64,7 @@ def statistics(
         InvalidRow: too few rows of a label.
     """
     examples = session.examples
-    check_enough(session.labels, torch.tensor([example.label for example in examples]))
+    check_enough(session)
     places = torch.tensor(of)
 
     def features() -> Iterator[tuple[Tensor, Tensor]]:

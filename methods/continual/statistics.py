@@ -5,13 +5,15 @@ what all rows together give (Zhuang et al., 2022, "ACIL", theorem 1; RanPAC, sec
 would be near to a row, so a session needs `minimum` rows of every label.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import InvalidRow
+from .learned import Session
 
 MINIMUM = 3  # rows of a label in one session
 
@@ -67,16 +69,16 @@ class Statistics:
         return weight.T.float().contiguous()
 
 
-def check_enough(labels: Sequence[str], label: Tensor) -> None:
+def check_enough(session: Session) -> None:
     """Refuse a session whose sums would be near to a row.
 
     Raises:
         InvalidRow: saying how many labels have too few rows.
     """
-    counts = label.bincount(minlength=len(labels))
-    short = int((counts < MINIMUM).sum())
+    counts = Counter(example.label for example in session.examples)
+    short = sum(counts[place] < MINIMUM for place in range(len(session.labels)))
     if short:
         raise InvalidRow(
-            f"{short} of {len(labels)} labels have fewer than {MINIMUM} rows; sums of so few would be near to a row",
+            f"{short} of {len(session.labels)} labels have fewer than {MINIMUM} rows; sums of so few would be near to a row",
             hint="wait for more rows of each label, or train with --set head=sessions",
         )

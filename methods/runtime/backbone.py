@@ -140,7 +140,7 @@ class Backbone:
         fits = (
             pool.components.dim() == 6
             and (shape[0], shape[1], shape[3], shape[5]) == (several, 2, own.heads, own.head_dim)
-            and shape[2] == seen[1] >= pool.top
+            and shape[2] == seen[1] >= pool.top >= 0
             and tuple(pool.keys.shape) == tuple(pool.attentions.shape) == seen
             and max(pool.layers) < own.layers
         )

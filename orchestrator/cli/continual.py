@@ -28,7 +28,7 @@ def continual() -> None:
 @continual.command()
 @click.argument("reference", shell_complete=complete.references)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", callback=drawable,
-              help="Draw it into this .png or .svg; else into the home's continual/.")  # fmt: skip
+              help="Draw it into this .png or .svg; else into the home's continual/. MLflow gets it too.")  # fmt: skip
 @output_option
 def report(reference: str, plot: Path | None, output: str) -> None:
     """Print the accuracy on every session, after each of them.
@@ -51,11 +51,12 @@ def report(reference: str, plot: Path | None, output: str) -> None:
     from ..access import opened
     from ..continual.plot import draw
     from ..continual.report import memory
+    from ..continual.tracking import keep, mlflow_run
     from ..settings import Settings
 
     settings = Settings()
     with opened(settings) as registry:
-        found = memory(registry, reference)
+        found, run = memory(registry, reference), mlflow_run(registry, reference)
     names = [one.name for one in found.sessions]
     folder = settings.home / "continual"
     files = [plot] if plot else [folder / f"{found.reference.replace(':', '-')}.{kind}" for kind in ("png", "svg")]
@@ -65,7 +66,7 @@ def report(reference: str, plot: Path | None, output: str) -> None:
         _show(found)
     else:
         show_one("memory", found, output, name="reference")
-    click.echo(f"drawn: {' '.join(map(str, files))}", err=True)
+    click.echo(f"drawn: {' '.join(map(str, files))}; {keep(settings, run, files)}", err=True)
 
 
 def _show(found: "Memory") -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import events
 from ..settings import Settings
-from ..tracking import POLL_S, Tracker
+from ..tracking import POLL_S, Tracker, experiment_id
 from .specs import Comparison
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ class CellTracker(Tracker):
     """Mirrors the file of finished cells."""
 
     def __init__(self, comparison: Comparison, file: Path, settings: Settings, say: Callable[[str], None]) -> None:
-        super().__init__(settings.tracking_uri, file, comparison.job, "", say)
-        self._comparison, self._settings = comparison, settings
+        super().__init__(settings, file, comparison.job, "", say)
+        self._comparison = comparison
 
     def _follow(self, client: "MlflowClient") -> None:
-        experiment = self._experiment(client)
+        experiment = experiment_id(client, EXPERIMENT, self._settings)
         known = client.search_runs([experiment], f"tags.`{COMPARISON}` = '{self._comparison.id}'", max_results=MANY)
         self.run_id = next((run.info.run_id for run in known if PARENT not in run.data.tags), "")
         if self.run_id:
@@ -47,13 +47,6 @@ class CellTracker(Tracker):
             if (self._file.parent / name).is_file():
                 client.log_artifact(self.run_id, str(self._file.parent / name))
         client.set_terminated(self.run_id, self._status)
-
-    def _experiment(self, client: "MlflowClient") -> str:
-        if found := client.get_experiment_by_name(EXPERIMENT):
-            return found.experiment_id
-        # without a server MLflow would put files into the folder that the command was called from
-        served = self._settings.tracking_uri.startswith(("http://", "https://", "databricks"))
-        return client.create_experiment(EXPERIMENT, None if served else (self._settings.home / "mlflow").as_uri())
 
     def _begin(self, client: "MlflowClient", experiment: str) -> str:
         from mlflow.entities import Param

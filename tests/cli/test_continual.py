@@ -67,7 +67,7 @@ def test_the_report_is_drawn_into_the_home_or_where_one_says(
 ) -> None:
     result = run("continual", "report", "assistant:10")
     png, svg = (home / "continual" / f"assistant-10.{kind}" for kind in ("png", "svg"))
-    assert f"drawn: {png} {svg}" in result.stderr
+    assert f"drawn: {png} {svg}; MLflow knows no run of it" in result.stderr
     assert png.read_bytes().startswith(b"\x89PNG\r\n")
     assert ElementTree.parse(svg).getroot().tag == "{http://www.w3.org/2000/svg}svg"
     own = tmp_path / "own.svg"

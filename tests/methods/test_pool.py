@@ -248,6 +248,7 @@ def test_a_pool_whose_shapes_cannot_be_is_refused(change: dict[str, Any]) -> Non
         {"layers": (0, 1, 2)},
         {"blocks": (5, 3)},
         {"top": 8},
+        {"top": -1},
     ],
     ids=lambda change: "-".join(f"{key}" for key in change),
 )

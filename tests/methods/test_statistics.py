@@ -85,14 +85,14 @@ def test_new_labels_come_behind_and_the_old_sums_stay_as_they_were() -> None:
     assert old.sums.tolist() == [[1.0]]
 
 
-def test_labels_of_too_few_rows_are_refused() -> None:
-    enough = torch.tensor([0, 1] * MINIMUM)
-    check_enough(("secret", "hidden"), enough)
+def test_labels_of_too_few_rows_are_refused(tiny: Backbone) -> None:
+    enough = session(tiny, ("secret", "hidden"), MINIMUM).examples
+    check_enough(Session(("secret", "hidden"), enough))
     with pytest.raises(InvalidRow, match=r"^1 of 2 labels have fewer than 3 rows") as caught:
-        check_enough(("secret", "hidden"), enough[:-1])
+        check_enough(Session(("secret", "hidden"), enough[:-1]))
     assert "head=sessions" in caught.value.hint
     with pytest.raises(InvalidRow, match=r"^1 of 3 labels"):
-        check_enough(("secret", "hidden", "never"), enough)
+        check_enough(Session(("secret", "hidden", "never"), enough))
 
 
 @pytest.mark.parametrize("name", ["coda", "ridge", "ridge-random", "ncm"])

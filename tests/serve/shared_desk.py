@@ -5,11 +5,14 @@
 
 import asyncio
 import json
+import os
 import sys
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from orchestrator.cluster import started
 from registry import Registry
@@ -50,7 +53,10 @@ async def _seen(config: ServeConfig, correction: Correction) -> dict[str, Any]:
     seen["lent"] = [len(held.correction.fields["text"]) for held in lease.rows]
     seen["settled"] = [await first.settle(lease.id, "learned"), await second.settle(lease.id, "learned")]
     seen["unknown"] = await _raised(NotFound, first.settle("other", "learned"))
-    ray.kill(ray.get_actor(NAME, namespace=NAME))
+    actor = ray.get_actor(NAME, namespace=NAME)
+    process = psutil.Process(await actor.__ray_call__.remote(lambda holder: os.getpid()))
+    process.kill()
+    process.wait(10)  # a call that still reached it would be counted as accepted and lost
     seen["dead"] = await _raised(Unavailable, second.accept(correction))
     seen["again"] = (await second.accept(correction)).waiting
     status = await first.status()
