@@ -76,9 +76,9 @@ def check_enough(session: Session) -> None:
         InvalidRow: saying how many labels have too few rows.
     """
     counts = Counter(example.label for example in session.examples)
-    short = sum(counts[place] < MINIMUM for place in range(len(session.labels)))
-    if short:
+    labels = len(session.labels)
+    if short := sum(counts[place] < MINIMUM for place in range(labels)):
         raise InvalidRow(
-            f"{short} of {len(session.labels)} labels have fewer than {MINIMUM} rows; sums of so few would be near to a row",
+            f"{short} of {labels} labels have fewer than {MINIMUM} rows; sums of so few would be near to a row",
             hint="wait for more rows of each label, or train with --set head=sessions",
         )
