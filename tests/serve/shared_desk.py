@@ -53,7 +53,7 @@ async def _seen(config: ServeConfig, correction: Correction) -> dict[str, Any]:
     seen["lent"] = [len(held.correction.fields["text"]) for held in lease.rows]
     seen["settled"] = [await first.settle(lease.id, "learned"), await second.settle(lease.id, "learned")]
     seen["unknown"] = await _raised(NotFound, first.settle("other", "learned"))
-    actor = ray.get_actor(NAME, namespace=NAME)
+    actor: Any = ray.get_actor(NAME, namespace=NAME)
     process = psutil.Process(await actor.__ray_call__.remote(lambda holder: os.getpid()))
     process.kill()
     process.wait(10)  # a call that still reached it would be counted as accepted and lost
