@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from .artifact import Artifact
 from .beginnings.geometry import described
-from .forms import Part, Prefix, SoftPrompt, parts
+from .forms import Part, Prefix, PromptPool, SoftPrompt, parts
 from .likeness import geometries
 from .stored import settings, tensors
 
@@ -28,7 +28,7 @@ class Distance:
 def distances(one: Artifact, other: Artifact) -> list[Distance]:
     """Every pair of tensors of one shape that differ: of prompts of one geometry, of heads, of factors."""
     found = []
-    if geometries(one.form) == geometries(other.form):
+    if _prompt(one) == _prompt(other):
         for ours, theirs in zip(parts(one.form), parts(other.form), strict=True):
             found += _of_parts(ours, theirs)
     another = _beside(other)
@@ -43,7 +43,7 @@ def shapes(artifact: Artifact) -> dict[str, Any]:
     head = artifact.head
     own = {} if head is None else {"name": head.name} | settings(head) | _sizes(tensors(head))
     return {
-        "prompt": described(geometries(artifact.form)),
+        "prompt": _prompt(artifact),
         "head": own,
         "factors": _sizes(dict(sorted(artifact.factors.items()))),
     }
@@ -57,6 +57,21 @@ def _of_parts(one: Part, other: Part) -> Iterator[Distance]:
                 yield _distance(f"{place} prefix", layer, own, their)
         case SoftPrompt(ours), SoftPrompt(theirs):
             yield _distance("soft prompt", None, ours, theirs)
+        case PromptPool(), PromptPool():
+            for name, tensor in tensors(one).items():
+                yield _distance(f"pool {name}", None, tensor, tensors(other)[name])
+
+
+def _prompt(artifact: Artifact) -> str:
+    """Its geometry in words; prompts of the same words have tensors of the same shapes."""
+    return " and ".join(map(_of_part, parts(artifact.form))) or described([])
+
+
+def _of_part(part: Part) -> str:
+    if not isinstance(part, PromptPool):
+        return described(geometries(part))
+    sizes = f"blocks of {', '.join(map(str, part.blocks))} components {list(part.components.shape)}"
+    return f"a pool in {part.place} layers {', '.join(map(str, part.layers))}: {sizes}, top {part.top}"
 
 
 def _distance(tensor: str, layer: int | None, one: Tensor, other: Tensor) -> Distance:

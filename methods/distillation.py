@@ -3,8 +3,8 @@
 L = L_task + weight * (L_logits + L_hidden). L_logits is KL(teacher || student) of what the two heads choose from, both
 smoothed by a temperature, times its square, so that its gradient keeps its size. L_hidden is the squared distance of
 the two last hidden states, as the mean over a row's tokens and their width; the paper writes the sum, which would
-grow with both. Padding counts in neither. A head that reads a language model's logits (generation, and a verbalizer on
-an encoder-decoder) learns from logits alone: the states under them are not at hand.
+grow with both. Padding counts in neither. Where a head reads a language model's logits (generation, and a verbalizer on
+an encoder-decoder), the states are those of the target's tokens, under the logits.
 """
 
 from dataclasses import dataclass
@@ -37,10 +37,13 @@ def logits_loss(head: Head, student: Tensor, teacher: Tensor, batch: Batch, temp
     return (each * counts).sum(1) / counts.sum(1).clamp(min=1)
 
 
-def hidden_loss(student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
-    """The mean squared distance [rows] of hidden states [B, T, H] over the tokens of a row's sequences."""
-    mask = batch.attention_mask.to(student.dtype)
+def hidden_loss(student: Tensor, teacher: Tensor, mask: Tensor, group: Tensor) -> Tensor:
+    """The mean squared distance [rows] of hidden states [B, T, H] over a row's tokens, by the mask [B, T].
+
+    Sequence b belongs to the row group [B].
+    """
+    mask = mask.to(student.dtype)
     squares = (student - teacher.detach()).square().mean(2) * mask
-    _, row = batch.group.unique_consecutive(return_inverse=True)
+    _, row = group.unique_consecutive(return_inverse=True)
     zeros = squares.new_zeros(int(row[-1]) + 1)
     return zeros.index_add(0, row, squares.sum(1)) / zeros.index_add(0, row, mask.sum(1))

@@ -42,7 +42,6 @@ def lost(head: Head, student: Reading, teacher: Reading | None, lesson: Distilla
     owner = torch.full((len(loss),), student.task, device=loss.device)
     if teacher is None or lesson is None:
         return Losses(owner, loss, {"task": loss})
-    taught = {"logits": logits_loss(head, student.logits, teacher.logits, student.batch, lesson.temperature)}
-    if student.states is not None and teacher.states is not None:
-        taught["hidden"] = hidden_loss(student.states.text, teacher.states.text, student.batch)
-    return Losses(owner, loss + lesson.weight * torch.stack(list(taught.values())).sum(0), {"task": loss} | taught)
+    logits = logits_loss(head, student.logits, teacher.logits, student.batch, lesson.temperature)
+    hidden = hidden_loss(student.states, teacher.states, student.mask, student.batch.group)
+    return Losses(owner, loss + lesson.weight * (logits + hidden), {"task": loss, "logits": logits, "hidden": hidden})

@@ -2,8 +2,9 @@
 
 A teacher never changes, so it reads a row once: its last hidden states are kept in memory (never on disk, and of each
 task no more than its share), and its head reads them each time, which costs next to nothing. Rows beyond that, and rows
-of heads that read a language model's logits, are read anew each time, in micro-batches of their own. Rows are kept in
-groups that depend on the data alone, so that a run that was stopped and resumed sees the same numbers to the last bit.
+of heads that read a language model's logits (whose states depend on the target as well), are read anew each time, in
+micro-batches of their own. Rows are kept in groups that depend on the data alone, so that a run that was stopped and
+resumed sees the same numbers to the last bit.
 """
 
 from collections.abc import Sequence

@@ -8,6 +8,7 @@ import torch
 from methods import Artifact, Backbone, InvalidSetting
 from methods.explanation import Explained, Rank, explained, ranks
 from methods.likeness import geometries, similarities
+from methods.runtime.pool import pools
 from registry import IntegrityError, Registry, Version
 from registry.references import PRODUCTION
 
@@ -110,5 +111,6 @@ def _comparable(registry: Registry, version: Version, artifact: Artifact) -> Art
         other = Artifact.from_bytes(registry.fetch(version))
     except IntegrityError:
         return None  # a version stands alone, whatever became of the bytes of its relatives
-    same = other.card.backbone.same(artifact.card.backbone) and geometries(other.form) == geometries(artifact.form)
-    return other if same else None
+    if pools(other.form) or not other.card.backbone.same(artifact.card.backbone):
+        return None
+    return other if geometries(other.form) == geometries(artifact.form) else None

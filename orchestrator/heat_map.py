@@ -18,8 +18,9 @@ def draw(labels: Sequence[str], cosines: Sequence[Sequence[float]], file: Path, 
     from matplotlib.figure import Figure
 
     count = len(labels)
-    lowest = min(0.99, *(min(row) for row in cosines))  # versions that are all alike still have a scale
-    side = max(2.4, 0.42 * min(count, 40) + 0.6)
+    lowest = min(0.999, *(min(row) for row in cosines))  # versions that are all alike still have a scale
+    digits = 2 if lowest < 0.9 else 3 if lowest < 0.99 else 4
+    side = max(2.4, (0.3 + 0.06 * digits) * min(count, 40) + 0.6)
     with rc_context({**STYLE}):
         figure = Figure(figsize=(side + 2.6, side + 1.2), layout="constrained")
         panel = figure.subplots()
@@ -32,8 +33,8 @@ def draw(labels: Sequence[str], cosines: Sequence[Sequence[float]], file: Path, 
             for column, cosine in enumerate(cells):
                 light = cosine < (lowest + 1) / 2
                 panel.text(
-                    column, row, f"{cosine:.2f}", ha="center", va="center", color="white" if light else "black",
+                    column, row, f"{cosine:.{digits}f}", ha="center", va="center", color="white" if light else "black",
                     fontsize=7,
                 )  # fmt: skip
         figure.colorbar(image, ax=panel, label="cosine", shrink=0.8).outline.set_visible(False)
-        figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
+        figure.savefig(file, dpi=150, bbox_inches="tight", metadata={"Date": None} if file.suffix == ".svg" else None)

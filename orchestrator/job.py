@@ -59,8 +59,8 @@ class Job(Spec):
 
     @property
     def shared(self) -> str | None:
-        """What the shared prompt is published as; nothing, unless it is said, where the run starts from a version."""
-        name = self.spec.name or (None if self.start else "default")
+        """What the shared prompt is published as; nothing, unless it is said, where nothing new is shared."""
+        name = self.spec.name or (None if self.start or len(self.tasks) < 2 else "default")
         return name and f"shared/{name}"
 
     def facts(self) -> dict[str, Any]:

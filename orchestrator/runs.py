@@ -57,9 +57,10 @@ def resume(run_id: str, settings: Settings, show: Show) -> RunReport:
 def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> Job:
     """Everything that can be found wrong before anything is started is found here."""
     method = configured({**methods.METHODS, **CONTINUAL}, spec.method, spec.hyperparameters)
-    if spec.teachers is not None and (spec.start or len(spec.tasks) < 2 or not getattr(method, "distillation", 0)):
+    taught = bool(getattr(method, "distillation", 0))
+    if (taught or spec.teachers is not None) and (spec.start or len(spec.tasks) < 2 or not taught):
         raise InvalidSpec(
-            "--teachers are for the tasks that mpt trains together from scratch",
+            "teachers are for the tasks that mpt trains together from scratch",
             hint="--method mpt --set distillation=0.9, several --tasks, and no --from",
         )
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from methods import Artifact, Backbone, Card, LinearHead, SoftPrompt, Task
-from methods.forms import Form
+from methods.forms import Form, PromptPool
 from registry import Parent, Registry, Version
 from registry.canonical import digest_of
 
@@ -16,6 +16,12 @@ LABELS = ("negative", "positive")
 def soft(value: float, length: int = 5) -> SoftPrompt:
     """A soft prompt [P, 40] for the tiny BERT, all of one value."""
     return SoftPrompt(torch.full((length, 40), value))
+
+
+def pool(*blocks: int, value: float = 1.0) -> PromptPool:
+    """A pool [1, M, 40] in layer 1 of the tiny BERT, all of one value."""
+    keys = torch.full((1, sum(blocks), 40), value)
+    return PromptPool(keys, keys.clone(), torch.full((1, 2, sum(blocks), 4, 2, 10), value), (1,), blocks)
 
 
 def published(

@@ -178,6 +178,8 @@ TAUGHT = {"length": 5, "distillation": 0.5}
         ({"teachers": "mood:1,colour:1", "method": "prefix-tuning", "hyperparameters": {}}, "mpt trains together"),
         ({"teachers": "mood:1,colour:1", "start": "mood:1"}, "mpt trains together from scratch"),
         ({"teachers": "mood:1,colour:1", "hyperparameters": {"length": 5}}, "mpt trains together from scratch"),
+        ({"start": "mood:1"}, "mpt trains together from scratch"),
+        ({"tasks": ("mood",)}, "mpt trains together from scratch"),
     ],
 )
 def test_teachers_that_cannot_teach_are_refused(settings: Settings, changes: dict[str, Any], words: str) -> None:
@@ -186,6 +188,12 @@ def test_teachers_that_cannot_teach_are_refused(settings: Settings, changes: dic
         train(settings, **{"hyperparameters": TAUGHT} | changes)
     with pytest.raises(ValueError, match="none has a weight"):
         train(settings, teachers="mood:1*2")
+
+
+def test_a_task_alone_shares_nothing_unless_it_is_told_to(settings: Settings) -> None:
+    assert train(settings).shared == "shared/default:1"
+    assert train(settings, tasks=("mood",), epochs=1).shared is None
+    assert train(settings, tasks=("mood",), epochs=1, name="own").shared == "shared/own:1"
 
 
 def test_a_target_needs_its_source_no_longer_and_leaves_it_as_it_was(settings: Settings, tiny_folder: Path) -> None:

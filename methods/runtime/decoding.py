@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,14 +17,25 @@ from .bank import PromptRows
 from .positions import given
 
 
-def target_logits(backbone: Backbone, batch: Batch, prompts: PromptRows | None) -> Tensor:
-    """Logits [B, U, V] for each token of the batch's targets, given the text and the target's earlier tokens."""
+@dataclass(frozen=True)
+class Spoken:
+    """What a language model says at each token of a target, given the text and the target's earlier tokens."""
+
+    logits: Tensor  # [B, U, V]
+    states: Tensor  # [B, U, H], the last ones of the model, under the logits
+
+
+def spoken(backbone: Backbone, batch: Batch, prompts: PromptRows | None) -> Spoken:
+    """The batch's targets, said by the model."""
     if backbone.architecture == "encoder-decoder":
         start = torch.full_like(batch.target_ids[:, :1], _start(backbone))
-        return _Speaker(backbone, batch, prompts).logits(torch.cat([start, batch.target_ids[:, :-1]], dim=1))
+        tokens = torch.cat([start, batch.target_ids[:, :-1]], dim=1)
+        said = _Speaker(backbone, batch, prompts).said(tokens, output_hidden_states=True)
+        return Spoken(said.logits, said.decoder_hidden_states[-1])
     width = batch.target_ids.shape[1]
     continued = _Continued(backbone, batch, prompts)
-    return backbone.vocabulary(continued.states(batch.target_ids, batch.target_mask)[:, -width - 1 : -1])
+    states = continued.states(batch.target_ids, batch.target_mask)[:, -width - 1 : -1]
+    return Spoken(backbone.vocabulary(states), states)
 
 
 @torch.no_grad()
@@ -105,14 +116,14 @@ class _Speaker:
         self._encoded = BaseModelOutput(last_hidden_state=backbone.run(sequence, prompts))
         self._mask = sequence.mask
 
-    def logits(self, tokens: Tensor, **options: Any) -> Tensor:
-        """Logits [B, U, V] after each of the decoder's tokens [B, U]."""
+    def said(self, tokens: Tensor, **options: Any) -> Any:
+        """The model's output after each of the decoder's tokens [B, U]."""
         lm = self._backbone.language_model()
         call = {"prompt_call": Call(self._prefix)} if self._prefix else {}
         with nullcontext() if self._shift is None else given(self._positions(tokens, options)):
             return lm(
                 encoder_outputs=self._encoded, attention_mask=self._mask, decoder_input_ids=tokens, **call, **options
-            ).logits
+            )
 
     def _positions(self, tokens: Tensor, options: dict[str, Any]) -> Tensor:
         """[B, U] behind what is in the cache and behind a prefix that counts."""
@@ -127,8 +138,8 @@ class _Speaker:
             start = torch.full_like(said[:, :1] if said.shape[1] else self._mask[:, :1], _start(self._backbone))
             tokens = torch.cat([start.long(), said], dim=1)
             if past is None:
-                return self.logits(tokens, use_cache=False)[:, -1]
-            return self.logits(tokens[:, -1:], past_key_values=past, use_cache=True)[:, -1]
+                return self.said(tokens, use_cache=False).logits[:, -1]
+            return self.said(tokens[:, -1:], past_key_values=past, use_cache=True).logits[:, -1]
 
         return logits
 

@@ -13,7 +13,7 @@ from ..types import Batch
 from .attention import Below
 from .backbone import Backbone, States
 from .bank import Bank, PromptRows
-from .decoding import target_logits
+from .decoding import Spoken, spoken
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Reading:
     task: int
     batch: Batch
     logits: Tensor  # [rows, ...]
-    states: States | None  # none where the head reads a language model's logits
+    states: Tensor  # [b, T, H], the last ones; of the target's tokens where the head reads a language model's logits
+    mask: Tensor  # [b, T], 1 on real tokens
 
 
 def read(
@@ -48,19 +49,23 @@ def read(
         if not len(chosen):
             continue
         part = batch if len(chosen) == len(owner) else batch.select(chosen)
-        seen: Tensor | States
+        seen: Spoken | States
         if known is not None and not aloud:
             seen = known if part is batch else known.of(chosen)
         else:
             prompts = prompted(backbone, part, bank, owner[chosen], None if query is None else query[chosen])
-            seen = target_logits(backbone, part, prompts) if aloud else backbone.states(part, prompts, below, lower)
+            seen = spoken(backbone, part, prompts) if aloud else backbone.states(part, prompts, below, lower)
         owners = owner[chosen].tolist()
         for k in sorted(set(owners)):
             rows = _rows([row for row, of in enumerate(owners) if of == k], owner.device)
             own = part.select(rows)
-            states = None if isinstance(seen, Tensor) else seen.of(rows)
-            picked = seen[rows] if isinstance(seen, Tensor) else states
-            yield Reading(k, own, heads[k].logits(picked, own, backbone), states)
+            if isinstance(seen, Spoken):
+                logits = heads[k].logits(seen.logits[rows], own, backbone)
+                yield Reading(k, own, logits, seen.states[rows], own.target_mask)
+            else:
+                states = seen.of(rows)
+                logits = heads[k].logits(states, own, backbone)
+                yield Reading(k, own, logits, states.text, own.attention_mask)
 
 
 def prompted(backbone: Backbone, batch: Batch, bank: Bank, owner: Tensor, query: Tensor | None = None) -> PromptRows:

@@ -11,7 +11,7 @@ from click.testing import Result
 from methods import Backbone, Prefix
 from registry import Registry
 from tests.backbones import tiny_bert
-from tests.published import published, soft
+from tests.published import pool, published, soft
 
 Run = Callable[..., Result]
 DATA: dict[str, Any] = {"mood": {"rows": {"train": 480, "test": 160}, "sha256": {"train": "a" * 64, "test": "b" * 64}}}
@@ -110,6 +110,20 @@ def test_other_geometries_and_heads_are_told_instead_of_a_distance(
         "head.weight": ([2, 40], [3, 40], None),
         "head.bias": ([2], [3], None),
     }
+
+
+def test_pools_are_compared_where_they_have_the_same_blocks(run: Run, registry: Registry, tiny: Backbone) -> None:
+    """All 3 * 40 numbers of the keys go from 1 to 3: sqrt(120 * 4), twice sqrt(120)."""
+    for made in (pool(3), pool(3, value=3.0), pool(3, 2)):
+        published(registry, tiny, "assistant", made, metrics={"accuracy": 0.5})
+    first = differences(run, "assistant:1", "assistant:2")["tensors"]
+    assert [one["tensor"] for one in first] == ["pool keys", "pool attentions", "pool components"]
+    assert (first[0]["l2"], first[0]["relative"]) == pytest.approx((480**0.5, 2))
+    grown = differences(run, "assistant:2", "assistant:3")
+    assert grown["tensors"] == []
+    was, now, _ = facts(grown)["prompt"]
+    assert was == "a pool in encoder layers 1: blocks of 3 components [1, 2, 3, 4, 2, 10], top 0"
+    assert now == "a pool in encoder layers 1: blocks of 3, 2 components [1, 2, 5, 4, 2, 10], top 0"
 
 
 def test_other_backbones_are_told_by_their_parts(run: Run, registry: Registry, tiny: Backbone, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from methods import Backbone, Prefix, SoftPrompt
 from orchestrator.heat_map import draw
 from registry import Move, Registry
 from tests.backbones import tiny_bert
-from tests.published import published, soft
+from tests.published import pool, published, soft
 
 Run = Callable[..., Result]
 
@@ -95,6 +95,12 @@ def test_a_version_by_itself_has_what_other_prompts_of_its_geometry_have_in_prod
     found = relations(explanation(run, "alone:1"))
     same = "of the same geometry"
     assert found == [("mood:1", same), ("shared/default:1", same), ("topic:2", same)]
+
+
+def test_a_pool_is_like_no_prompt(run: Run, registry: Registry, tiny: Backbone) -> None:
+    before = explanation(run, "alone:1")
+    published(registry, tiny, "assistant", pool(3))
+    assert explanation(run, "alone:1") == before
 
 
 def test_a_plot_is_drawn(run: Run, registry: Registry, home: Path) -> None:

@@ -1,6 +1,7 @@
 """What a teacher adds to a student's loss, by numbers worked out by hand."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -99,14 +100,14 @@ def test_the_hidden_distance_is_the_mean_over_tokens_and_width(batch: Batch) -> 
     """Row 1: distances 1 and 3 in both of two dimensions, (1 + 9) / 2 = 5; padding is 100 away and counts nothing."""
     student = torch.zeros(2, 4, 2)
     teacher = torch.tensor([[1.0, 3.0, 100.0, 100.0], [2.0, 2.0, 2.0, 2.0]])[:, :, None].expand(-1, -1, 2)
-    assert hidden_loss(student, teacher, batch).tolist() == [5.0, 4.0]
+    assert hidden_loss(student, teacher, batch.attention_mask, batch.group).tolist() == [5.0, 4.0]
 
 
 def test_the_choices_of_a_row_count_together(tiny: Backbone, batch: Batch) -> None:
     """Two sequences of one row: distance 1 on 2 tokens and 2 on 4 tokens is (2 * 1 + 4 * 4) / 6 = 3."""
     together = replace(batch, group=torch.tensor([0, 0]))
     teacher = torch.tensor([[1.0] * 4, [2.0] * 4])[:, :, None].expand(-1, -1, 2)
-    assert hidden_loss(torch.zeros(2, 4, 2), teacher, together).tolist() == [3.0]
+    assert hidden_loss(torch.zeros(2, 4, 2), teacher, together.attention_mask, together.group).tolist() == [3.0]
 
 
 def taught(tiny: Backbone, weight: float, room: int = 1 << 30) -> tuple[Learner, list[list[Example]]]:
@@ -167,6 +168,31 @@ def test_a_student_with_its_teachers_prompt_and_head_has_nothing_to_learn_from_i
     _, parts = totals(learner, data)
     assert parts["logits"].abs().max() < 1e-6
     assert parts["hidden"].max() < 1e-9
+
+
+SAY = Task("say", "generation")
+SAID = [
+    Row("the film was good", target="a fine film"),
+    Row("a very bad and dull old hotel by the river", target="dull"),
+]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5", "bart"])
+def test_what_is_said_is_learned_from_the_states_under_it_too(
+    backbone_of: Callable[[str], Backbone], name: str
+) -> None:
+    """A teacher with the student's own prompt has nothing to teach, whatever the padding; another one has."""
+    backbone, tasks = backbone_of(name), [SAY, replace(SAY, name="tell")]
+    data = [[one for row in SAID for one in encode(backbone, SAY, row)] for _ in tasks]
+    learner = Learner.new(backbone, method("mpt", {"length": 5, "distillation": 0.7}), tasks, seed=1)
+    learner.learn_from([learner.fold(k) for k in range(2)], data)
+    _, parts = totals(learner, data)
+    assert parts["hidden"].max() < 1e-9
+    other = Learner.new(backbone, method("prefix-tuning", {"length": 3}), tasks, seed=2)
+    learner.learn_from([other.fold(k) for k in range(2)], data)
+    total, parts = totals(learner, data)
+    assert parts["hidden"].min() > 0
+    torch.testing.assert_close(total, parts["task"] + 0.7 * (parts["logits"] + parts["hidden"]))
 
 
 def test_steps_say_the_parts_and_a_teachers_tensors_stay_as_they_are(tiny: Backbone) -> None:

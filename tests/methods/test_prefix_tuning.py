@@ -12,7 +12,7 @@ from methods.beginnings.reparameterization import MIDDLE, MLP, solve
 from methods.forms import Form
 from methods.rows.collation import collate
 from methods.runtime.bank import Bank
-from methods.runtime.decoding import target_logits
+from methods.runtime.decoding import spoken
 from tests.backbones import tiny as tiny_of
 
 TASK = Task("t", "classification", ("a", "b"))
@@ -40,9 +40,8 @@ def seen(backbone: Backbone, form: Form) -> tuple[Tensor, Tensor]:
     batch = collate(backbone, [encode(backbone, SAID, row)[0] for row in ROWS])
     prompts = Bank.of([form]).rows(torch.zeros(2, dtype=torch.long))
     with torch.no_grad():
-        return backbone.hidden(batch, prompts) * batch.attention_mask[:, :, None], target_logits(
-            backbone, batch, prompts
-        )
+        said = spoken(backbone, batch, prompts).logits
+        return backbone.hidden(batch, prompts) * batch.attention_mask[:, :, None], said
 
 
 def moved(backbone: Backbone, form: Form) -> tuple[bool, bool]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from methods import Backbone, Bank, Form, InvalidSetting, Prefix, SoftPrompt, Stack
 from methods.rows.collation import collate
 from methods.rows.encoding import Example
-from methods.runtime.decoding import generate, target_logits
+from methods.runtime.decoding import generate, spoken
 from methods.types import PLACEMENTS, Batch
 from tests.backbones import FAMILIES, tiny
 
@@ -322,9 +322,9 @@ def test_the_logits_of_a_target_do_not_depend_on_neighbours(backbones: dict[str,
     forms, targets = spoken_forms(backbone), ["the bridge", "old", "a quiet day", "not", "green green"]
     rows = [example(backbone, text, target=said) for text, said in zip(TEXTS, targets, strict=True)]
     with torch.no_grad():
-        together = target_logits(backbone, collate(backbone, rows), Bank.of(forms).rows(torch.arange(5)))
+        together = spoken(backbone, collate(backbone, rows), Bank.of(forms).rows(torch.arange(5))).logits
         for form, row, logits in zip(forms, rows, together, strict=True):
-            alone = target_logits(backbone, collate(backbone, [row]), Bank.of([form]).rows(torch.tensor([0])))[0]
+            alone = spoken(backbone, collate(backbone, [row]), Bank.of([form]).rows(torch.tensor([0]))).logits[0]
             torch.testing.assert_close(logits[: len(row.target_ids)], alone, atol=1e-5, rtol=0)
 
 
@@ -336,7 +336,7 @@ def test_each_place_of_an_encoder_decoder_acts_by_itself(backbones: dict[str, Ba
     def run(form: Form) -> tuple[Tensor, Tensor]:
         prompts = Bank.of([form]).rows(torch.tensor([0]))
         with torch.no_grad():
-            return backbone.hidden(batch, prompts), target_logits(backbone, batch, prompts)
+            return backbone.hidden(batch, prompts), spoken(backbone, batch, prompts).logits
 
     encoded, said = run(None)
     for place in ("encoder", "decoder", "cross"):
@@ -364,9 +364,9 @@ def test_moved_and_unmoved_targets_do_not_meet(backbones: dict[str, Backbone], n
     forms: list[Form] = [moving, prefix(backbone, 3, (0, 1), "decoder"), upper, None]
     rows = [example(backbone, text, target="the old bridge") for text in TEXTS[:4]]
     with torch.no_grad():
-        together = target_logits(backbone, collate(backbone, rows), Bank.of(forms).rows(torch.arange(4)))
+        together = spoken(backbone, collate(backbone, rows), Bank.of(forms).rows(torch.arange(4))).logits
         for form, row, logits in zip(forms, rows, together, strict=True):
-            alone = target_logits(backbone, collate(backbone, [row]), Bank.of([form]).rows(torch.tensor([0])))[0]
+            alone = spoken(backbone, collate(backbone, [row]), Bank.of([form]).rows(torch.tensor([0]))).logits[0]
             torch.testing.assert_close(logits, alone, atol=1e-5, rtol=0)
     batch = collate(backbone, [example(backbone, text) for text in TEXTS[:4]])
     prompts = Bank.of(forms).rows(torch.arange(4))
