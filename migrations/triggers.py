@@ -45,6 +45,15 @@ def refuse_insert(table: str, message: str, rows: str) -> None:
         )
 
 
+def thaw(table: str) -> None:
+    """Take away what `freeze` made, for the time of a change to the table."""
+    if _is_postgresql():
+        op.execute(f"DROP FUNCTION {table}_frozen() CASCADE")
+        return
+    for name in ("frozen_update", "frozen_delete", "closed"):
+        op.execute(f"DROP TRIGGER IF EXISTS {table}_{name}")
+
+
 def _is_postgresql() -> bool:
     return op.get_bind().dialect.name == "postgresql"
 

@@ -9,6 +9,7 @@ from .records import (
     Prompt,
     Run,
     ServingState,
+    Split,
     TaskRecord,
     Version,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Run",
     "RunExists",
     "ServingState",
+    "Split",
     "TaskRecord",
     "Unavailable",
     "Version",

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from . import history
 from .errors import Conflict, Invalid, NotFound
-from .models import AliasRow, EventRow, ServingRow
+from .models import AliasRow, EventRow, PromptRow, ServingRow
 from .prompts import known_prompt
-from .records import AliasEvent, Move, Version
+from .records import Action, AliasEvent, Move, Version
 from .references import check_name
 from .resolving import resolve
 from .serving import in_line
@@ -26,65 +26,117 @@ class Mover:
     action: Literal["set", "rollback"] = "set"
 
 
+@dataclass(frozen=True)
+class Named:
+    """What an alias names: a version, and perhaps a candidate beside it."""
+
+    number: int
+    candidate: int | None = None
+    percent: int | None = None
+
+
 def promote(session: Session, moves: Sequence[Move], mover: Mover) -> list[AliasEvent]:
-    """One event for each move: a new one, or the current one where the alias names that version already."""
+    """One event for each move: a new one, or the current one where the alias is so already."""
     serving = in_line(session)
-    targets = [
-        (resolve(session, move.reference), check_name(move.alias, "alias"), move.expected_generation) for move in moves
-    ]
+    targets = [(resolve(session, move.reference), check_name(move.alias, "alias"), move) for move in moves]
     moved = [f"{version.name}@{alias}" for version, alias, _ in targets]
     if repeated := {line for line in moved if moved.count(line) > 1}:
         raise Invalid(f"several moves of {', '.join(sorted(repeated))}", hint="move each alias once")
     before = serving.head
-    events = [_move(session, serving, mover, *target) for target in targets]
+    events = [_moved(session, serving, mover, *target) for target in targets]
     if serving.head != before:
         serving.epoch += 1
     return events
 
 
 def rollback(session: Session, name: str, alias: str, mover: Mover) -> AliasEvent:
-    """A forward event to the version the alias named before its current event."""
+    """A forward event: the split ends, or without one the alias names the version before."""
     serving = in_line(session)
-    current = history.latest(session, known_prompt(session, name).id, check_name(alias, "alias"))
-    if current is None:
+    prompt = known_prompt(session, name)
+    row = session.get(AliasRow, (prompt.id, check_name(alias, "alias")))
+    if row is None:
         raise NotFound(f"prompt {name!r} has no {alias} version to roll back", hint="promote a version first")
-    if current.old is None:
+    number = row.number if row.candidate is not None else history.before(session, prompt.id, alias)
+    if number is None:
         raise Conflict(
-            f"{name}@{alias} has named no version but {name}:{current.new}: there is nothing to roll back to",
+            f"{name}@{alias} has named no version but {name}:{row.number}: there is nothing to roll back to",
             hint="promote another version",
         )
-    event = _move(session, serving, mover, resolve(session, f"{name}:{current.old}"), alias, None)
+    event = _step(session, serving, mover, prompt, alias, Named(number))
     serving.epoch += 1
     return event
 
 
-def _move(
-    session: Session, serving: ServingRow, mover: Mover, version: Version, alias: str, expected: int | None
-) -> AliasEvent:
+def _moved(session: Session, serving: ServingRow, mover: Mover, version: Version, alias: str, move: Move) -> AliasEvent:
     prompt = known_prompt(session, version.name)
     row = session.get(AliasRow, (prompt.id, alias))
     generation = row.generation if row else 0
-    if expected not in (None, generation):
+    if move.expected_generation not in (None, generation):
         raise Conflict(
-            f"{version.name}@{alias} is at generation {generation}, not {expected}: somebody moved it",
+            f"{version.name}@{alias} is at generation {generation}, not {move.expected_generation}: somebody moved it",
             hint="look at its history, then decide again",
         )
+    goal = _goal(version, alias, move, row and _named(row))
     current = history.latest(session, prompt.id, alias)
-    if current is not None and current.new == version.number:
+    if row is not None and current is not None and _named(row) == goal:
         return current
+    return _step(session, serving, mover, prompt, alias, goal)
+
+
+def _goal(version: Version, alias: str, move: Move, now: Named | None) -> Named:
+    """What the alias is to name after a move."""
+    line = f"{version.name}@{alias}"
+    if not 0 <= move.percent <= 100 or (move.shadow and move.percent != 100):
+        raise Invalid(f"a shadow gets no percent of the rows, and a candidate 0 to 100, not {move.percent}")
+    if move.percent == 100 and not move.shadow:
+        return Named(version.number)
+    if now is None:
+        raise NotFound(f"{line} names no version yet, so there is none to keep", hint="promote one without --percent")
+    if now.number == version.number:
+        raise Conflict(f"{line} names {version.reference} itself", hint="give it another version as its candidate")
+    if move.percent > 0:
+        return Named(now.number, version.number, 0 if move.shadow else move.percent)
+    if now.candidate not in (None, version.number):
+        raise Conflict(
+            f"the candidate of {line} is {version.name}:{now.candidate}, not {version.reference}",
+            hint=f"end it with {version.name}:{now.candidate}, or with promptctl rollback",
+        )
+    return Named(now.number)
+
+
+def _step(
+    session: Session, serving: ServingRow, mover: Mover, prompt: PromptRow, alias: str, goal: Named
+) -> AliasEvent:
+    """Change the row, and write the event."""
+    row = session.get(AliasRow, (prompt.id, alias))
+    old, generation = (row.number, row.generation) if row else (None, 0)
     if row is None:
-        session.add(AliasRow(prompt_id=prompt.id, name=alias, number=version.number))
-    else:
-        row.number = version.number
+        row = AliasRow(prompt_id=prompt.id, name=alias)
+        session.add(row)
+    row.number, row.candidate, row.percent = goal.number, goal.candidate, goal.percent
     event = EventRow(
         prompt_id=prompt.id,
         alias=alias,
         generation=generation + 1,
-        old=current and current.new,
-        new=version.number,
-        action=mover.action,
+        old=old,
+        new=goal.number,
+        candidate=goal.candidate,
+        percent=goal.percent,
+        action=_action(mover, old, goal),
         actor=mover.actor,
         reason=mover.reason,
         at=datetime.now(UTC),
     )
-    return history.append(session, serving, event, version.name)
+    return history.append(session, serving, event, prompt.name)
+
+
+def _action(mover: Mover, old: int | None, goal: Named) -> Action:
+    if mover.action == "rollback" or old != goal.number:
+        return mover.action
+    if goal.candidate is None:
+        return "stop"
+    return "canary" if goal.percent else "shadow"
+
+
+def _named(row: AliasRow) -> Named:
+    return Named(row.number, row.candidate, row.percent)

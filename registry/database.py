@@ -37,6 +37,10 @@ class Database:
         with answering(self.engine), Session(engine) as session:
             yield session
 
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction that commits at the end of the block, or leaves nothing."""

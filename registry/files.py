@@ -27,6 +27,7 @@ class Folder:
     """A local folder; a file is there durably and whole, or not at all."""
 
     root: Path
+    mode: int = 0o666  # of a file, less the umask
 
     def write(self, key: str, data: bytes) -> None:
         """Write beside the destination, flush file and folder to disk, and rename."""
@@ -34,7 +35,7 @@ class Folder:
         _make_durably(path.parent)
         beside = path.with_name(f".tmp-{uuid4().hex}")
         try:
-            with beside.open("xb") as file:
+            with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, self.mode)) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -1,7 +1,7 @@
 """The append-only history of aliases, chained by hash: an event that was edited, dropped or cut off shows."""
 
 from datetime import UTC
-from typing import Literal, cast
+from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,7 +10,7 @@ from .canonical import hash_of
 from .errors import IntegrityError
 from .models import EventRow, PromptRow, ServingRow
 from .prompts import known_prompt
-from .records import AliasEvent
+from .records import Action, AliasEvent
 
 EVENTS = select(EventRow, PromptRow.name).join(PromptRow, PromptRow.id == EventRow.prompt_id)
 
@@ -39,6 +39,18 @@ def latest(session: Session, prompt_id: int, alias: str) -> AliasEvent | None:
     return _to_record(*row) if row else None
 
 
+def find(session: Session, hash: str) -> int | None:
+    """The id of the event with that hash; what comes after it has greater ids."""
+    return session.scalar(select(EventRow.id).where(EventRow.hash == hash).order_by(EventRow.id.desc()).limit(1))
+
+
+def before(session: Session, prompt_id: int, alias: str) -> int | None:
+    """The number that an alias named before the one it names now."""
+    line = select(EventRow.old).where(EventRow.prompt_id == prompt_id, EventRow.alias == alias)
+    moved = line.where(EventRow.old.is_distinct_from(EventRow.new))
+    return session.scalar(moved.order_by(EventRow.generation.desc()).limit(1))
+
+
 def verify(session: Session) -> int:
     """Walk the whole chain; the number of events, all of them intact."""
     previous, count = "", 0
@@ -52,6 +64,7 @@ def verify(session: Session) -> int:
 
 
 def _hash(event: EventRow, name: str) -> str:
+    split = {"candidate": event.candidate, "percent": event.percent}
     return hash_of(
         {
             "name": name,
@@ -65,6 +78,7 @@ def _hash(event: EventRow, name: str) -> str:
             "at": event.at.astimezone(UTC).isoformat(),
             "previous": event.previous,
         }
+        | {key: value for key, value in split.items() if value is not None}  # without one, as before there were any
     )
 
 
@@ -76,9 +90,11 @@ def _to_record(row: EventRow, name: str) -> AliasEvent:
         generation=row.generation,
         old=row.old,
         new=row.new,
-        action=cast(Literal["set", "rollback"], row.action),
+        action=cast(Action, row.action),
         actor=row.actor,
         reason=row.reason,
         at=row.at,
         hash=row.hash,
+        candidate=row.candidate,
+        percent=row.percent,
     )

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .columns import Base
 
+SPLIT = "(candidate IS NULL) = (percent IS NULL) AND percent BETWEEN 0 AND 99"
+
 
 class PromptRow(Base):
     """A prompt and the number its next version gets."""
@@ -73,17 +75,24 @@ class ParentRow(Base):
 
 
 class AliasRow(Base):
-    """The version an alias names; each UPDATE compares and swaps the generation."""
+    """The version an alias names, and a candidate beside it; each UPDATE compares and swaps the generation.
+
+    The candidate answers `percent` of the rows; with 0 it is a shadow, which answers beside the version.
+    """
 
     __tablename__ = "alias"
     __table_args__ = (
         ForeignKeyConstraint(["prompt_id", "number"], ["prompt_version.prompt_id", "prompt_version.number"]),
+        ForeignKeyConstraint(["prompt_id", "candidate"], ["prompt_version.prompt_id", "prompt_version.number"]),
+        CheckConstraint(SPLIT, name="split"),
     )
 
     prompt_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int]
     generation: Mapped[int] = mapped_column()
+    candidate: Mapped[int | None]
+    percent: Mapped[int | None]
 
     __mapper_args__ = {"version_id_col": generation}  # noqa: RUF012  SQLAlchemy declares it without ClassVar
 
@@ -95,7 +104,9 @@ class EventRow(Base):
     __table_args__ = (
         UniqueConstraint("prompt_id", "alias", "generation"),
         ForeignKeyConstraint(["prompt_id", "new"], ["prompt_version.prompt_id", "prompt_version.number"]),
-        CheckConstraint("action IN ('set', 'rollback')", name="action"),
+        ForeignKeyConstraint(["prompt_id", "candidate"], ["prompt_version.prompt_id", "prompt_version.number"]),
+        CheckConstraint("action IN ('set', 'rollback', 'canary', 'shadow', 'stop')", name="action"),
+        CheckConstraint(SPLIT, name="split"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -110,6 +121,8 @@ class EventRow(Base):
     at: Mapped[datetime]
     previous: Mapped[str]
     hash: Mapped[str]
+    candidate: Mapped[int | None]
+    percent: Mapped[int | None]
 
 
 class ServingRow(Base):
@@ -163,3 +176,18 @@ class FeedbackRow(Base):
     n: Mapped[int]
     actor: Mapped[str]
     at: Mapped[datetime]
+
+
+class TokenRow(Base):
+    """A token that lets requests in, as the hash of its secret; once revoked it stays revoked."""
+
+    __tablename__ = "api_token"
+    __table_args__ = (CheckConstraint("role IN ('viewer', 'trainer', 'promoter', 'admin')", name="role"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

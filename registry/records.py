@@ -1,11 +1,12 @@
 """What the registry hands to its callers: frozen values, detached from the database."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
 RunStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "INTERRUPTED"]
+Action = Literal["set", "rollback", "canary", "shadow", "stop"]
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,25 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Move:
-    """An alias to set, and optionally the generation it must still be at (0: not set yet)."""
+    """An alias to set, and optionally the generation it must still be at (0: not set yet).
+
+    Below 100 percent the alias keeps its version, and the one given becomes its candidate: for so many percent of the
+    rows, or, with 0 percent, no more. A shadow answers every row beside the version and is never returned.
+    """
 
     reference: str
     alias: str = "production"
     expected_generation: int | None = None
+    percent: int = 100
+    shadow: bool = False
 
 
 @dataclass(frozen=True)
 class AliasEvent:
-    """One step in the line of an alias; `hash` covers the event and the hash of the event before it."""
+    """One step in the line of an alias; `hash` covers the event and the hash of the event before it.
+
+    `candidate` and `percent` are those after the step; a shadow has 0 percent.
+    """
 
     id: int
     name: str
@@ -79,19 +89,44 @@ class AliasEvent:
     generation: int
     old: int | None
     new: int
-    action: Literal["set", "rollback"]
+    action: Action
     actor: str
     reason: str
     at: datetime
     hash: str
+    candidate: int | None = None
+    percent: int | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """A candidate beside the version of an alias, and its percent of the rows; 0 is a shadow, never returned."""
+
+    candidate: Version
+    percent: int
 
 
 @dataclass(frozen=True)
 class ServingState:
-    """What every alias names, as of one epoch."""
+    """What every alias names, and which have a candidate, as of one epoch.
+
+    `head` is the hash of the last event; a state that is not `whole` has the aliases that changed since another head.
+    """
 
     epoch: int
     aliases: Mapping[tuple[str, str], Version]
+    splits: Mapping[tuple[str, str], Split] = field(default_factory=dict)
+    head: str = ""
+    whole: bool = True
+
+    def changed(self, changes: "ServingState") -> "ServingState":
+        """This state after changes since its head."""
+        if changes.whole:
+            return changes
+        kept = {alias: split for alias, split in self.splits.items() if alias not in changes.aliases}
+        return replace(
+            changes, aliases={**self.aliases, **changes.aliases}, splits=kept | {**changes.splits}, whole=True
+        )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .errors import Invalid
 
 PRODUCTION = "production"
+NONE = "none"  # the backbone without a prompt, where a server answers for it; no prompt has this name
 
 _NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 _PROMPT = rf"(?:shared/)?{_NAME}"
@@ -65,5 +66,9 @@ def check_name(text: str, what: str) -> str:
             f"{text!r} is no {what} name",
             hint="use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit"
             + ("; a shared prompt is named shared/NAME" if what == "prompt" else ""),
+        )
+    if text == NONE and what != "alias":
+        raise Invalid(
+            f"a {what} cannot be named {NONE!r}: that is the backbone without a prompt", hint="choose another name"
         )
     return text

@@ -1,14 +1,17 @@
 """The registry: versions that never change, and aliases that say which one counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Self
 
 from . import aliases, feedback, history, publishing, resolving, revisions, runs, serving, tasks, versions
 from .aliases import Mover
+from .cached import CachedStore, cached
 from .canonical import digest_of, plain
 from .database import Database, connect
 from .feedback import Buffer, FeedbackCount, FeedbackTotal
+from .late import LateDatabase
 from .prompts import list_prompts
 from .publishing import Draft
 from .records import AliasEvent, Move, Parent, Prompt, Run, ServingState, TaskRecord, Version
@@ -19,19 +22,27 @@ from .store import Store, open_store
 class Registry:
     """Prompts, tasks and runs in one database, and blobs in one store. Safe to share between threads."""
 
-    def __init__(self, database: Database, store: Store) -> None:
+    def __init__(self, database: Database | LateDatabase, store: Store) -> None:
         self._database = database
         self._store = store
 
     @classmethod
-    def open(cls, database_url: str, store_url: str) -> Self:
-        """Open both; a SQLite database is made or upgraded on the way, a PostgreSQL database never is."""
+    def open(cls, database_url: str, store_url: str, *, cache: Path | None = None, late: bool = False) -> Self:
+        """Open both; a SQLite database is made or upgraded on the way, a PostgreSQL database never is.
+
+        `cache` is a folder for the blobs that are fetched. A `late` database is opened when it is first asked, and has
+        to be there then.
+        """
+        store = open_store(store_url)
+        store = cached(store, cache) if cache else store
+        if late:
+            return cls(LateDatabase(database_url), store)
         revisions.make_ready(database_url)
-        return cls(Database(connect(database_url)), open_store(store_url))
+        return cls(Database(connect(database_url)), store)
 
     def close(self) -> None:
         """Close every connection."""
-        self._database.engine.dispose()
+        self._database.close()
 
     def publish(
         self,
@@ -81,6 +92,11 @@ class Registry:
         """The blob of a digest, hashed again."""
         return self._store.get(digest)
 
+    def keep(self, digests: Collection[str]) -> None:
+        """Have the cache hold the blobs of these digests, as far as they can be fetched, and no others."""
+        if isinstance(self._store, CachedStore):
+            self._store.keep(digests)
+
     def prompts(self) -> list[Prompt]:
         """Every prompt, by name."""
         with self._database.read() as session:
@@ -96,7 +112,7 @@ class Registry:
     ) -> list[AliasEvent]:
         """Make all moves in one transaction, or none; one event for each move, in their order.
 
-        Where an alias names that version already, nothing happens and its current event comes back.
+        Where an alias is so already, nothing happens and its current event comes back.
         A dry run returns the events that would be written and writes nothing.
         """
         with self._database.write() as session:
@@ -108,7 +124,7 @@ class Registry:
     def rollback(
         self, name: str, alias: str = PRODUCTION, *, actor: str, reason: str = "", dry_run: bool = False
     ) -> AliasEvent:
-        """Point an alias back at the version before its current event, as a new event: twice toggles."""
+        """End an alias's split; where it has none, point it back at the version before: twice toggles."""
         with self._database.write() as session:
             event = aliases.rollback(session, name, alias, Mover(actor, reason, "rollback"))
             if dry_run:
@@ -126,14 +142,17 @@ class Registry:
             return history.verify(session)
 
     def epoch(self) -> int:
-        """How many times aliases have moved."""
+        """How many times aliases have changed."""
         with self._database.read() as session:
             return serving.epoch(session)
 
-    def serving_state(self) -> ServingState:
-        """Every alias with the version it names, all of one moment."""
+    def serving_state(self, since: str | None = None) -> ServingState:
+        """Every alias with the version it names, all of one moment.
+
+        Of the aliases that have changed `since` a head, if the history has that: else it is another history.
+        """
         with self._database.read() as session:
-            return serving.serving_state(session)
+            return serving.serving_state(session, since)
 
     def put_task(self, name: str, spec: Mapping[str, object], *, actor: str, replace: bool = False) -> TaskRecord:
         """Keep a task's spec; to change one, say `replace`."""

@@ -1,9 +1,13 @@
 """What serving follows: every alias with its version, as of an epoch that counts the moves."""
 
-from sqlalchemy.orm import Session
+from typing import Any
 
-from .models import AliasRow, ServingRow, VersionRow
-from .records import ServingState
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from . import history
+from .models import AliasRow, EventRow, ServingRow, VersionRow
+from .records import ServingState, Split, Version
 from .versions import VERSIONS, to_records
 
 
@@ -12,17 +16,31 @@ def epoch(session: Session) -> int:
     return session.get_one(ServingRow, 1).epoch
 
 
-def serving_state(session: Session) -> ServingState:
-    """Every alias with the version it names."""
-    query = VERSIONS.add_columns(AliasRow.name).join(
-        AliasRow, (AliasRow.prompt_id == VersionRow.prompt_id) & (AliasRow.number == VersionRow.number)
+def serving_state(session: Session, since: str | None = None) -> ServingState:
+    """Every alias with the version it names, and the candidates beside them; or those that changed since a head."""
+    serving = session.get_one(ServingRow, 1)
+    seen = None if since is None else history.find(session, since)
+    versions, candidates = (_named(session, column, seen) for column in (AliasRow.number, AliasRow.candidate))
+    aliases = {(version.name, alias.name): version for version, alias in versions}
+    splits = {
+        (version.name, alias.name): Split(version, alias.percent)
+        for version, alias in candidates
+        if alias.percent is not None
+    }
+    return ServingState(serving.epoch, aliases, splits, serving.head, whole=seen is None)
+
+
+def _named(session: Session, column: InstrumentedAttribute[Any], after: int | None) -> list[tuple[Version, AliasRow]]:
+    """The versions whose numbers stand in a column of the aliases; of those alone that have an event after that one."""
+    query = VERSIONS.add_columns(AliasRow).join(
+        AliasRow, (AliasRow.prompt_id == VersionRow.prompt_id) & (column == VersionRow.number)
     )
+    if after is not None:
+        moved = select(EventRow.prompt_id, EventRow.alias).where(EventRow.id > after)
+        query = query.where(tuple_(AliasRow.prompt_id, AliasRow.name).in_(moved))
     rows = session.execute(query).all()
     versions = to_records(session, [(row, name) for row, name, _ in rows])
-    aliases = [alias for _, _, alias in rows]
-    return ServingState(
-        epoch(session), {(version.name, alias): version for version, alias in zip(versions, aliases, strict=True)}
-    )
+    return [(version, alias) for version, (_, _, alias) in zip(versions, rows, strict=True)]
 
 
 def in_line(session: Session) -> ServingRow:

@@ -20,7 +20,7 @@ class Store:
         """Store a blob at its digest."""
         refuse_inside_write("storing a blob")
         try:
-            self.files.write(_key(digest), blob)
+            self.files.write(key_of(digest), blob)
         except OSError as error:
             raise _unanswered(self.url, digest, error) from error
 
@@ -28,7 +28,7 @@ class Store:
         """The blob of a digest."""
         refuse_inside_write("reading a blob")
         try:
-            blob = self.files.read(_key(digest))
+            blob = self.files.read(key_of(digest))
         except FileNotFoundError as error:
             raise IntegrityError(
                 f"the store at {self.url} has no blob {digest}", hint="restore the store from a backup"
@@ -57,7 +57,12 @@ def open_store(url: str) -> Store:
     return Store(url, Bucket(filesystem, root.rstrip("/")))
 
 
-def _key(digest: str) -> str:
+def key_of(digest: str) -> str:
+    """Where a blob is kept.
+
+    Raises:
+        Invalid: it is no digest.
+    """
     digits = digest.removeprefix("sha256:")
     if len(digits) != 64 or digits == digest or set(digits) - set("0123456789abcdef"):
         raise Invalid(f"{digest!r} is not a digest", hint="write sha256: and 64 hex digits")

@@ -3,24 +3,33 @@
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 import registry as package
 from registry import Move, Parent, Registry, Unavailable
+from registry.canonical import hash_of
 from registry.database import connect, read_url
+from registry.revisions import exclusive
 
 Work = Callable[..., list[str]]
 
-REBUILD = '''"""Rebuild a table that others refer to."""
+HEAD = package.head()
+NEXT = f"{int(HEAD) + 1:04}"
+
+REBUILD = f'''"""Rebuild a table that others refer to."""
 
 from alembic import op
 import sqlalchemy as sa
 
-revision, down_revision = "0003", "0002"
+revision, down_revision = "{NEXT}", "{HEAD}"
 
 
 def upgrade() -> None:
@@ -29,11 +38,11 @@ def upgrade() -> None:
         batch.alter_column("created_by", nullable=True)
 '''
 
-ORPHAN = '''"""Leave a version without its prompt."""
+ORPHAN = f'''"""Leave a version without its prompt."""
 
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision, down_revision = "{NEXT}", "{HEAD}"
 
 
 def upgrade() -> None:
@@ -51,7 +60,7 @@ def later(tmp_path: Path) -> Callable[[str], Path]:
 
     def later(revision: str) -> Path:
         shutil.copytree(str(files("migrations")), tmp_path / "later" / "migrations")
-        (tmp_path / "later" / "migrations" / "versions" / "0003_next.py").write_text(revision)
+        (tmp_path / "later" / "migrations" / "versions" / f"{NEXT}_next.py").write_text(revision)
         return tmp_path / "later"
 
     return later
@@ -66,9 +75,8 @@ def engine(empty_database: str) -> Iterator[Engine]:
 
 def test_an_upgraded_database_has_the_tables_of_the_models(empty_database: str) -> None:
     assert package.current(empty_database) is None
-    assert package.head() == "0002"
-    assert package.upgrade(empty_database) == "0002"
-    assert package.current(empty_database) == "0002"
+    assert package.upgrade(empty_database) == HEAD
+    assert package.current(empty_database) == HEAD
     assert package.check(empty_database) == []
 
 
@@ -99,13 +107,13 @@ def test_others_may_keep_their_tables_and_revisions_in_the_same_database(empty_d
 
 def test_opening_upgrades_sqlite_and_asks_to_upgrade_postgresql(empty_database: str, store: str) -> None:
     if read_url(empty_database).get_backend_name() == "postgresql":
-        with pytest.raises(Unavailable, match="is empty; this promptctl needs revision 0002") as caught:
+        with pytest.raises(Unavailable, match=f"is empty; this promptctl needs revision {HEAD}") as caught:
             Registry.open(empty_database, store)
         assert caught.value.hint == "run: promptctl db upgrade"
         assert package.current(empty_database) is None
         package.upgrade(empty_database)
     Registry.open(empty_database, store).close()
-    assert package.current(empty_database) == "0002"
+    assert package.current(empty_database) == HEAD
 
 
 def test_upgrading_says_nothing(
@@ -118,7 +126,7 @@ def test_upgrading_says_nothing(
 
 
 def test_four_upgrades_at_once_all_succeed(empty_database: str, work: Work) -> None:
-    assert work("upgrade", empty_database, 4) == ["0002"] * 4
+    assert work("upgrade", empty_database, 4) == [HEAD] * 4
     assert package.check(empty_database) == []
 
 
@@ -126,8 +134,8 @@ def test_an_upgrade_killed_at_any_statement_can_be_run_again(empty_database: str
     seen = work("killed_upgrade", empty_database)
     assert len(seen) > 25
     assert seen[0] == "99 None"
-    assert seen[-2:] == ["0002", "0 0002"]
-    assert set(seen[1:-2]) <= {"99 None", "99 0002"}
+    assert seen[-2:] == [HEAD, f"0 {HEAD}"]
+    assert set(seen[1:-2]) <= {"99 None", f"99 {HEAD}"}
     assert package.check(empty_database) == []
 
 
@@ -137,10 +145,50 @@ def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(
     first = publish()
     publish(parents=[Parent(first.id, "init")])
     registry.promote([Move("sentiment:2")], actor="ada")
-    assert work("upgrade", database, 1, path=later(REBUILD)) == ["0003"]
+    assert work("upgrade", database, 1, path=later(REBUILD)) == [NEXT]
     assert [version.parents != () for version in registry.versions("sentiment")] == [True, False]
     assert registry.verify_history() == 1
     assert registry.resolve("sentiment").number == 2
+
+
+def test_a_history_from_before_there_were_candidates_stays_whole_and_frozen(
+    empty_database: str, engine: Engine, store: str
+) -> None:
+    _upgrade_to("0002", empty_database)
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    step = {"name": "old", "alias": "production", "generation": 1, "old": None, "new": 1, "action": "set"}
+    step |= {"actor": "ada", "reason": "", "at": at.isoformat(), "previous": ""}
+    row = step | {"at": at if engine.dialect.name == "postgresql" else "2026-05-01 00:00:00.000000"}
+    columns = "prompt_id, number, state, digest, size, card, idempotency_key, created_by, created_at, message"
+    with engine.begin() as connection:
+        said = row | {"hash": hash_of(step)}
+        for statement in (
+            "INSERT INTO prompt (id, name, next_number, created_by, created_at) VALUES (7, :name, 2, :actor, :at)",
+            f"INSERT INTO prompt_version ({columns}) VALUES (7, 1, 'READY', 'd', 1, '{{}}', 'k', :actor, :at, '')",
+            "INSERT INTO alias (prompt_id, name, number, generation) VALUES (7, :alias, 1, 1)",
+            "INSERT INTO alias_event (prompt_id, alias, generation, old, new, action, actor, reason, at, previous,"
+            " hash) VALUES (7, :alias, 1, :old, 1, :action, :actor, :reason, :at, '', :hash)",
+            "UPDATE serving SET epoch = 1, head = :hash",
+        ):
+            connection.execute(text(statement), said)
+    package.upgrade(empty_database)
+    registry = Registry.open(empty_database, store)
+    assert registry.verify_history() == 1
+    registry.publish("old", b"two", {}, idempotency_key="two", actor="ada")
+    (event,) = registry.promote([Move("old:2", percent=10)], actor="ada")
+    assert (event.generation, event.old, event.new, event.candidate, event.percent) == (2, 1, 1, 2, 10)
+    assert registry.verify_history() == 2
+    for statement in ("UPDATE alias_event SET candidate = NULL", "DELETE FROM alias_event"):
+        with pytest.raises(IntegrityError, match="append-only"), engine.begin() as connection:
+            connection.execute(text(statement))
+    registry.close()
+
+
+def _upgrade_to(revision: str, database_url: str) -> None:
+    with exclusive(database_url) as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(files("migrations")))
+        command.upgrade(config, revision)
 
 
 def test_a_newer_database_is_refused_by_both_revisions_names(
@@ -148,10 +196,11 @@ def test_a_newer_database_is_refused_by_both_revisions_names(
 ) -> None:
     work("upgrade", database, 1, path=later(REBUILD))
     for act in (package.upgrade, lambda url: Registry.open(url, store)):
-        with pytest.raises(Unavailable, match="is at revision 0003; this promptctl knows revisions up to 0002") as e:
+        said = f"is at revision {NEXT}; this promptctl knows revisions up to {HEAD}"
+        with pytest.raises(Unavailable, match=said) as e:
             act(database)
         assert e.value.hint == "upgrade promptctl, or restore a backup of the database"
-    assert package.current(database) == "0003"
+    assert package.current(database) == NEXT
 
 
 def test_an_older_database_is_upgraded_or_refused_on_opening(
@@ -160,7 +209,7 @@ def test_an_older_database_is_upgraded_or_refused_on_opening(
     sqlite = read_url(database).get_backend_name() == "sqlite"
     said = work("open_registry", database, store, path=later(REBUILD))
     assert said == (
-        ["0003"] if sqlite else ["the registry database is at revision 0002; this promptctl needs revision 0003"]
+        [NEXT] if sqlite else [f"the registry database is at revision {HEAD}; this promptctl needs revision {NEXT}"]
     )
 
 
@@ -170,7 +219,7 @@ def test_a_migration_that_breaks_or_orphans_leaves_the_database_as_it_was(
     publish()
     with pytest.raises(AssertionError, match=r"would leave 1 rows without their parents|division by zero"):
         work("upgrade", database, 1, path=later(ORPHAN))
-    assert package.current(database) == "0002"
+    assert package.current(database) == HEAD
     assert package.check(database) == []
     engine = connect(database)
     assert inspect(engine).has_table("prompt")

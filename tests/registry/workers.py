@@ -136,8 +136,13 @@ def _die_at(step: int, store: Path | None, act: Callable[[], None]) -> None:
         if name in ("open", "os.mkdir", "os.rename", "os.remove") and str(store) in str(arguments[0]):
             die()
 
-    for moment in ("begin", "before_cursor_execute", "commit"):
+    def die_at_statements(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith("PRAGMA"):  # SQLite's questions about a table, of which there are very many
+            die()
+
+    for moment in ("begin", "commit"):
         event.listen(Engine, moment, die)
+    event.listen(Engine, "before_cursor_execute", die_at_statements)
     if store is not None:
         sys.addaudithook(die_at_files)
     act()
