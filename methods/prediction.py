@@ -1,7 +1,7 @@
 """Answers: one frozen forward over rows of any tasks, versions, lengths and forms, and what their logits mean."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .artifact import Artifact
 from .errors import InvalidSetting
-from .heads import GenerationHead, Head, SpanHead, TagHead
+from .heads import GenerationHead, Head, ReasoningHead, SpanHead, TagHead
 from .rows.collation import collate
 from .rows.encoding import Example
 from .rows.task import Row, Task
@@ -65,9 +65,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Generated:
-    """What the language model said."""
+    """What the language model said, in so many tokens, behind so many; `stopped` says that it ended by itself."""
 
     text: str
+    read: int = field(default=0, compare=False)
+    said: int = field(default=0, compare=False)
+    stopped: bool = field(default=True, compare=False)
 
 
 Answer: TypeAlias = Classified | Chosen | Tagged | Span | Generated
@@ -147,8 +150,7 @@ def answer(
         case "tagging":
             return _tagged(task, row, examples, outputs)
         case "generation":
-            said = backbone.tokenizer.decode(outputs[0].tolist(), skip_special_tokens=True)
-            return Generated(extracted(task, said))
+            return _generated_answer(backbone, task, _head(artifact), examples[0], outputs[0].tolist())
         case "multiple-choice":
             scores = _softmax(outputs[0].astype(np.float64))
             index = int(scores.argmax())
@@ -156,6 +158,12 @@ def answer(
         case "classification" | "pair":
             scores = _softmax(voted(task.text_prompt, outputs))
             return Classified(task.labels[int(scores.argmax())], dict(zip(task.labels, scores.tolist(), strict=True)))
+
+
+def _generated_answer(backbone: Backbone, task: Task, head: Head, example: Example, said: list[int]) -> Generated:
+    limit = head.answer_limit if isinstance(head, ReasoningHead) else getattr(head, "limit", 0)
+    text = extracted(task, backbone.tokenizer.decode(said, skip_special_tokens=True))
+    return Generated(text, len(example.input_ids), len(said), stopped=len(said) < limit)
 
 
 def _tagged(task: Task, row: Row, examples: Sequence[Example], outputs: Sequence[Output]) -> Tagged:

@@ -38,7 +38,7 @@ def reasoned(
     said = _said(every, examples, [head.limit for head in heads], speak)
     thinking = [(place, head) for place, head in zip(every, heads, strict=True) if isinstance(head, ReasoningHead)]
     places = [place for place, _ in thinking]
-    again = [_asked_again(backbone, head, examples[place], said[place]) for place, head in thinking]
+    again = [asked_again(backbone, head, examples[place], said[place]) for place, head in thinking]
     answers = _said(places, again, [head.answer_limit for _, head in thinking], speak)
     for place, answer in zip(places, answers, strict=True):
         said[place] = answer
@@ -99,8 +99,8 @@ def _candidates(task: "Task", reasoning: Reasoning, said: str) -> list[str]:
             return [said.strip().partition("\n")[0].strip().removesuffix(".")]
 
 
-def _asked_again(backbone: Backbone, head: ReasoningHead, example: "Example", thoughts: Sequence[int]) -> "Example":
-    """The first example, what was said to it, and the second trigger."""
+def asked_again(backbone: Backbone, head: ReasoningHead, example: "Example", thoughts: Sequence[int]) -> "Example":
+    """The first example, the thoughts that were said to it, and the second trigger, which asks for the answer."""
     end = len(example.input_ids) - backbone.closes
     ids = [*example.input_ids[:end], *thoughts, *head.trigger, *example.input_ids[end:]]
     return replace(example, input_ids=ids, token_type_ids=[0] * len(ids))
