@@ -1,32 +1,36 @@
-"""`promptctl serve`: the application on Ray Serve, with HTTP, batcher and backbone in one replica."""
+"""`promptctl serve`: the application on Ray Serve, with HTTP, batcher and backbone in each replica."""
 
 import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-
-from fastapi import FastAPI
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from methods import Backbone
-from registry import Registry
 
-from . import feedback_actor, report
-from .api import create_app
-from .client import Client
+from . import feedback_actor, haproxy, report
 from .config import ServeConfig
+from .environment import from_environment
 from .errors import Unavailable
+from .known import open_registry
 from .port import listen
-from .schemas import Status
+from .replica import APP, bound, silent
+from .scale import ONE, Scale
 
-APP = "promptctl"
-ONGOING = 1024  # requests in the replica; beyond its queue of tokens it answers 429 itself
+GREETING_S = 60
 
 
-def run(config: ServeConfig, say: Callable[[str], None], cluster: AbstractContextManager[object]) -> None:
+def run(
+    config: ServeConfig,
+    say: Callable[[str], None],
+    cluster: AbstractContextManager[object],
+    scale: Scale = ONE,
+    production: bool = False,
+) -> None:
     """Serve on `cluster` until SIGINT or SIGTERM, then finish what is running.
 
-    `say` is told what the server waits for.
+    `say` is told what the server waits for. In `production` HAProxy stands in front of the replicas.
 
     Raises:
         ServeError, RegistryError, MethodError: the address, the registry or the backbone is not to be had.
@@ -34,10 +38,9 @@ def run(config: ServeConfig, say: Callable[[str], None], cluster: AbstractContex
     say(f"checking the registry and the backbone {config.backbone}")
     _check(config)
     say("starting Ray, about 15 seconds")
-    with cluster, _stopping() as stopped:
-        _deploy(config)
-        client = Client(config.url)
-        for line in report.greeting(config.url, Status(**client.status()), len(client.tasks())):
+    with haproxy.in_front() if production else nullcontext(), cluster, _stopping() as stopped:
+        status, prompts = deploy(config, scale).greeting.remote().result(timeout_s=GREETING_S)
+        for line in report.greeting(config.url, status, prompts):
             say(line)
         stopped.wait()
         say("stopping")
@@ -45,42 +48,49 @@ def run(config: ServeConfig, say: Callable[[str], None], cluster: AbstractContex
     say("stopped")
 
 
-def _check(config: ServeConfig) -> None:
-    """Meet here, where they can be told, the errors that a replica could only log."""
-    listen(config).close()
-    Registry.open(config.database_url, config.store_url).close()
-    Backbone.load(config.backbone)
+def build(args: dict[str, Any]) -> Any:
+    """The application of a cluster, as its configuration imports it: `serve.app:build`, without arguments.
+
+    Raises:
+        ValueError: there are arguments, which Ray would keep and show.
+    """
+    if args:
+        raise ValueError("serve.app:build takes no arguments; a replica reads PROMPTCTL_ variables")
+    return bound(from_environment, ONE)
 
 
-def _deploy(config: ServeConfig) -> None:
+def deploy(config: ServeConfig, scale: Scale) -> Any:
+    """Start the replicas, or replace those that run, some at a time; a handle to them once they answer.
+
+    Raises:
+        Unavailable: they do not start.
+    """
     from ray import serve
     from ray.serve.config import HTTPOptions, ProxyLocation
-    from ray.serve.schema import LoggingConfig
 
     logging.getLogger("ray.serve").setLevel(logging.CRITICAL)  # importing it set its level
-    silent = LoggingConfig(log_level="CRITICAL", enable_access_log=False)
-
-    def application() -> FastAPI:
-        return create_app(config, feedback_actor.shared)
-
-    deploy = serve.deployment(
-        name=APP, max_ongoing_requests=ONGOING, max_constructor_retry_count=1, logging_config=silent
-    )
     serve.start(
         proxy_location=ProxyLocation.HeadOnly,
         http_options=HTTPOptions(host=config.host, port=config.port),
-        logging_config=silent,
+        logging_config=silent(),
     )
     try:
-        serve.run(deploy(serve.ingress(application)()).bind(), name=APP, route_prefix="/", logging_config=silent)
+        return serve.run(bound(lambda: config, scale), name=APP, route_prefix="/", logging_config=silent())
     except RuntimeError as error:
         raise Unavailable("the replica did not start", hint="promptctl serve --local says why") from error
+
+
+def _check(config: ServeConfig) -> None:
+    """Meet here, where they can be told, the errors that a replica could only log."""
+    listen(config).close()
+    open_registry(config)[0].close()
+    Backbone.load(config.backbone)
 
 
 def _drain() -> None:
     from ray import serve
 
-    serve.delete(APP)  # waits for the requests that the replica still answers
+    serve.delete(APP)  # waits for the requests that the replicas still answer
     feedback_actor.close()
 
 

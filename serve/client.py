@@ -1,88 +1,164 @@
-"""A client for a running server."""
+"""Clients of a running server: `Client`, and `AsyncClient` for an event loop."""
 
+import asyncio
+import os
+import time
+import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from itertools import count
+from typing import Any, Literal, Self, TypeAlias
 
 import httpx
 
-from .errors import KINDS, Failed, Overloaded, ServeError, Unavailable
+from .asking import LIMITS, RETRIES, TIMEOUT, Call, Outcome, headers, pause_s, read
+from .messages import Prediction, ServedTask
 
-Outcome: TypeAlias = Literal["learned", "returned", "dropped"]
-
-TIMEOUT = httpx.Timeout(300, connect=5)  # seconds
+Row: TypeAlias = Mapping[str, Any]
+Settled: TypeAlias = Literal["learned", "returned", "dropped"]
 
 
 class Client:
-    """Asks one server; every call raises the error that the server answered with."""
+    """Asks one server over connections that it keeps; every call raises the error that the server answered with.
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        # No connection outlives its request, so there is nothing to close.
-        self._http = httpx.Client(timeout=TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
+    `token` is PROMPTCTL_TOKEN's unless given. A call is made again up to `retries` times, if it never reached the
+    server, or changes nothing and was answered by 429, 503, a proxy's 5xx or not at all: after a moment, or what the
+    server says in Retry-After, which may be half a minute. A correction that was sent is never sent again. Safe to
+    share between threads.
+    """
 
-    def predict(self, inputs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def __init__(
+        self, url: str, *, token: str | None = None, retries: int = RETRIES, timeout: httpx.Timeout | float = TIMEOUT
+    ) -> None:
+        self._url, self._retries = url.rstrip("/"), retries
+        self._http = httpx.Client(headers=headers(token or _token()), timeout=timeout, limits=LIMITS)
+        self.close = weakref.finalize(self, self._http.close)  # also when nobody does
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def predict(self, inputs: Sequence[Row]) -> list[Prediction]:
         """One output for each input, in their order.
 
         Raises:
             ServeError: the server cannot be reached, or one of the inputs is wrong.
         """
-        return self._ask("POST", "/v1/predict", {"inputs": [dict(one) for one in inputs]})["outputs"]
+        return self._ask(_predict(inputs))["outputs"]
 
-    def tasks(self) -> list[dict[str, Any]]:
+    def tasks(self) -> list[ServedTask]:
         """What the server serves."""
-        return self._ask("GET", "/v1/tasks")["tasks"]
+        return self._ask(TASKS)["tasks"]
 
     def status(self) -> dict[str, Any]:
         """How the server is."""
-        return self._ask("GET", "/v1/status")
+        return self._ask(STATUS)
 
-    def feedback(self, correction: Mapping[str, Any]) -> dict[str, Any]:
+    def feedback(self, correction: Row) -> dict[str, Any]:
         """Say what a row's label should have been: `prompt`, the row's fields, `label`, and perhaps `version`.
 
         Raises:
             ServeError: the correction is wrong, or the server holds as many as it can.
         """
-        return self._ask("POST", "/v1/feedback", dict(correction))
+        return self._ask(_feedback(correction))
 
     def lease(self, prompt: str, limit: int | None = None, per_label: int = 1) -> dict[str, Any]:
         """Borrow the oldest corrections of a prompt, from the server's own machine: `lease`, `until` and `rows`.
 
         Those whose label fewer than `per_label` corrections name stay where they are.
         """
-        return self._ask("POST", "/v1/feedback/lease", {"prompt": prompt, "limit": limit, "per_label": per_label})
+        asked = {"prompt": prompt, "limit": limit, "per_label": per_label}
+        return self._ask(Call("POST", "/v1/feedback/lease", asked, safe=False))
 
-    def settle(self, lease: str, outcome: Outcome) -> int:
+    def settle(self, lease: str, outcome: Settled) -> int:
         """Say how a lease ended; the number of its rows. Saying the same again changes nothing.
 
         Raises:
             ServeError: there is no such lease, or it has timed out.
         """
-        return self._ask("POST", "/v1/feedback/settle", {"lease": lease, "outcome": outcome})["rows"]
+        return self._ask(Call("POST", "/v1/feedback/settle", {"lease": lease, "outcome": outcome}))["rows"]
 
-    def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def _ask(self, call: Call) -> Any:
+        for tried in count():
+            outcome = self._outcome(call)
+            wait_s = pause_s(call, outcome, tried) if tried < self._retries else None
+            if wait_s is None:
+                return read(self._url, outcome)
+            time.sleep(wait_s)
+
+    def _outcome(self, call: Call) -> Outcome:
         try:
-            response = self._http.request(method, self._url + path, json=body)
+            return self._http.request(call.method, self._url + call.path, json=call.body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(
-                f"no answer from the server at {self._url}: {error or type(error).__name__}",
-                hint="start one with promptctl serve, or set PROMPTCTL_SERVER to where it runs",
-            ) from error
+            return error
+
+
+class AsyncClient:
+    """Like `Client`, for an event loop. Corrections are lent to a trainer, which has no such loop."""
+
+    def __init__(
+        self, url: str, *, token: str | None = None, retries: int = RETRIES, timeout: httpx.Timeout | float = TIMEOUT
+    ) -> None:
+        self._url, self._retries = url.rstrip("/"), retries
+        self._http = httpx.AsyncClient(headers=headers(token or _token()), timeout=timeout, limits=LIMITS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def predict(self, inputs: Sequence[Row]) -> list[Prediction]:
+        """One output for each input, in their order.
+
+        Raises:
+            ServeError: the server cannot be reached, or one of the inputs is wrong.
+        """
+        return (await self._ask(_predict(inputs)))["outputs"]
+
+    async def tasks(self) -> list[ServedTask]:
+        """What the server serves."""
+        return (await self._ask(TASKS))["tasks"]
+
+    async def status(self) -> dict[str, Any]:
+        """How the server is."""
+        return await self._ask(STATUS)
+
+    async def feedback(self, correction: Row) -> dict[str, Any]:
+        """Say what a row's label should have been, as `Client.feedback` does."""
+        return await self._ask(_feedback(correction))
+
+    async def _ask(self, call: Call) -> Any:
+        for tried in count():
+            outcome = await self._outcome(call)
+            wait_s = pause_s(call, outcome, tried) if tried < self._retries else None
+            if wait_s is None:
+                return read(self._url, outcome)
+            await asyncio.sleep(wait_s)
+
+    async def _outcome(self, call: Call) -> Outcome:
         try:
-            answer = response.json()
-            error = None if response.is_success else _error(answer["error"], response)
-        except (ValueError, KeyError, TypeError) as unreadable:
-            raise Unavailable(
-                f"{self._url} answered {response.status_code} {response.reason_phrase}, and not as promptctl does",
-                hint="is PROMPTCTL_SERVER the address of a promptctl server?",
-            ) from unreadable
-        if error is not None:
-            raise error
-        return answer
+            return await self._http.request(call.method, self._url + call.path, json=call.body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return error
 
 
-def _error(said: Mapping[str, str], response: httpx.Response) -> ServeError:
-    kind = KINDS.get(said["code"], Failed)
-    if kind is Overloaded:
-        wait_s = int(response.headers.get("Retry-After", "1"))
-        return Overloaded(said["message"], retry_after_s=wait_s, hint=said["hint"])
-    return kind(said["message"], hint=said["hint"])
+TASKS = Call("GET", "/v1/tasks")
+STATUS = Call("GET", "/v1/status")
+
+
+def _predict(inputs: Sequence[Row]) -> Call:
+    return Call("POST", "/v1/predict", {"inputs": [dict(one) for one in inputs]})
+
+
+def _feedback(correction: Row) -> Call:
+    return Call("POST", "/v1/feedback", dict(correction), safe=False)
+
+
+def _token() -> str | None:
+    return os.environ.get("PROMPTCTL_TOKEN")

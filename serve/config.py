@@ -2,6 +2,8 @@
 
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,9 @@ class ServeConfig:
     new_labels: bool = True  # whether a correction may name a label that its task does not have
     actor: str = "serve"  # who counts corrections in the registry
     machine: str = field(default_factory=socket.gethostname)
+    known: Path | None = None  # a folder for what was served last, to start from while the registry is down
+    quantize: Literal["int8"] | None = None  # the backbone's linear layers, on a CPU
+    deadline_s: float = 30.0  # how long a row waits before it is given up
 
     @property
     def url(self) -> str:

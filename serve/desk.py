@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from typing import Protocol, TypeAlias
 
-from registry import Registry
-
 from .config import ServeConfig
 from .correction import Correction
 from .feedback import FeedbackBuffer, Held, Lease, Limits, Outcome, Receipt
+from .known import open_registry
 from .ledger import Counts, Ledger
 from .schemas import FeedbackStatus
 
@@ -121,7 +120,7 @@ class OwnDesk:
 @asynccontextmanager
 async def held_here(config: ServeConfig) -> AsyncIterator[OwnDesk]:
     """A desk in this process for the time of the block."""
-    registry = await asyncio.to_thread(Registry.open, config.database_url, config.store_url)
+    registry, _ = await asyncio.to_thread(open_registry, config)
     with closing(registry):
         desk = OwnDesk(registry, config)
         try:

@@ -25,6 +25,12 @@ class NotFound(ServeError, LookupError):
     code = "not_found"
 
 
+class NotAllowed(ServeError, PermissionError):
+    """The request lacks a token, or its token lacks the role."""
+
+    code = "auth"
+
+
 class Unavailable(ServeError, ConnectionError):
     """The server cannot be reached or cannot start, or what it needs does not answer."""
 
@@ -53,6 +59,12 @@ class Overloaded(ServeError, RuntimeError):
         self.retry_after_s = retry_after_s
 
 
+class TimedOut(ServeError, TimeoutError):
+    """A row waited until its deadline, and was not run."""
+
+    code = "timed_out"
+
+
 KINDS: dict[str, type[ServeError]] = {
-    kind.code: kind for kind in (Invalid, NotFound, Unavailable, Integrity, Failed, Overloaded)
+    kind.code: kind for kind in (Invalid, NotFound, NotAllowed, Unavailable, Integrity, Failed, Overloaded, TimedOut)
 }

@@ -11,6 +11,7 @@ import uvicorn
 from . import report
 from .api import create_app
 from .config import ServeConfig
+from .connection import Connection
 from .port import listen
 
 DRAIN_S = 30
@@ -37,6 +38,8 @@ async def _serve(config: ServeConfig, listening: socket, say: Callable[[str], No
             say(line)
         settings = uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
             lifespan="off",
             log_config=None,
             log_level="critical",

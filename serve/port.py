@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from ipaddress import ip_address
 
 from .config import ServeConfig
 from .errors import Unavailable
@@ -23,3 +24,12 @@ def listen(config: ServeConfig) -> socket.socket:
             hint = "choose another address with --host or --port"
         reason = error.strerror or type(error).__name__
         raise Unavailable(f"cannot listen on {config.url}: {reason}", hint=hint) from error
+
+
+def loops_back(host: str) -> bool:
+    """Whether that host, by its address or as `localhost`, is this machine and reached from nowhere else."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

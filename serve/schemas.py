@@ -16,10 +16,31 @@ LONGEST_LABEL = 200
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
 
 
-class Wire(BaseModel):
-    """What every message has in common: no unknown field, and no error that quotes a value."""
+class Message(BaseModel):
+    """What every message of every protocol has in common: no error quotes a value."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
+    model_config = ConfigDict(hide_input_in_errors=True, frozen=True)
+
+
+def example(value: dict[str, Any]) -> ConfigDict:
+    """Have `/openapi.json` show a message like this one."""
+    return ConfigDict(json_schema_extra={"examples": [value]})
+
+
+def field_names() -> set[str]:
+    """The names of all fields of all messages, which an error may say."""
+    kinds, found = [Message], set()
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        found |= kind.model_fields.keys()
+    return found | {"name", "number", "model"}  # of paths
+
+
+class Wire(Message):
+    """What our own messages have in common: no unknown field."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Input(Wire):
@@ -32,6 +53,7 @@ class Input(Wire):
     context: Text | None = None
     tokens: tuple[Text, ...] | None = Field(default=None, min_length=1, max_length=MOST_WORDS)
     choices: tuple[Text, ...] | None = Field(default=None, min_length=2, max_length=MOST_CHOICES)
+    key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None  # rows of one key: one arm
 
     @field_validator("choices")
     @classmethod
@@ -43,6 +65,8 @@ class Input(Wire):
 
 class PredictRequest(Wire):
     """Rows of any tasks and versions. One input object alone is a request of one row."""
+
+    model_config = example({"inputs": [{"prompt": "sentiment", "text": "a good film"}]})
 
     inputs: list[Input] = Field(min_length=1, max_length=MOST_INPUTS)
 
@@ -63,6 +87,7 @@ class Output(Wire):
     version: str
     digest: str
     epoch: int
+    arm: Literal["stable", "candidate"] | None = None  # where its alias has a candidate for some of the rows
     label: str | None = None
     choice: str | None = None
     index: int | None = None
@@ -77,6 +102,21 @@ class Output(Wire):
 
 class PredictResponse(Wire):
     """Answers in the order of the inputs."""
+
+    model_config = example(
+        {
+            "outputs": [
+                {
+                    "prompt": "sentiment",
+                    "version": "sentiment:3",
+                    "digest": "sha256:9f2c",
+                    "epoch": 12,
+                    "label": "positive",
+                    "scores": {"negative": 0.1, "positive": 0.9},
+                }
+            ]
+        }
+    )
 
     outputs: list[Output]
 
@@ -101,6 +141,8 @@ class TasksResponse(Wire):
 class FeedbackRequest(Input):
     """A row, its right label, and the version that gave another: a reference or a digest, else what `prompt` names."""
 
+    model_config = example({"prompt": "sentiment", "text": "a good film", "label": "positive"})
+
     label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_LABEL)]
     version: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
@@ -116,6 +158,8 @@ class FeedbackResponse(Wire):
 
 class LeaseRequest(Wire):
     """Asks for the oldest corrections of a prompt, by its bare name."""
+
+    model_config = example({"prompt": "sentiment", "limit": 100})
 
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     limit: int | None = Field(default=None, ge=1, le=MOST_LEASED)
@@ -142,6 +186,8 @@ class LeaseResponse(Wire):
 
 class SettleRequest(Wire):
     """How a lease ended; of `returned` rows the texts are held on."""
+
+    model_config = example({"lease": "5f0c", "outcome": "learned"})
 
     lease: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     outcome: Literal["learned", "returned", "dropped"]
@@ -180,6 +226,47 @@ class Refused(Wire):
     version: str
     reason: str
     serving: str | None
+    candidate: bool = False  # whether it was to stand beside the alias's version
+
+
+class SplitStatus(Wire):
+    """A candidate beside the version of an alias, and its percent of the rows; a shadow has 0 and is never returned.
+
+    Of a shadow: rows compared, the share of them that it answered alike, the mean distance of the scores from 0 to 1,
+    rows on which it failed, and rows that it was spared because the server was busy.
+    """
+
+    prompt: str
+    alias: str
+    stable: str
+    candidate: str
+    percent: int
+    compared: int
+    agreement: float | None
+    distance: float | None
+    failed: int
+    dropped: int
+
+
+class SyncResponse(Wire):
+    """The epoch of every replica, once it has looked at what the registry says."""
+
+    epochs: list[int]
+
+
+class Traffic(Wire):
+    """Requests with rows to answer, of one process since it started.
+
+    `rows_per_s` over the last 10 seconds; the quantiles of the latest 1024, in seconds from their rows' arrival.
+    """
+
+    process: str
+    requests: int
+    rows: int
+    rejected: int
+    rows_per_s: float
+    p50_s: float | None
+    p99_s: float | None
 
 
 class Status(Wire):
@@ -191,9 +278,17 @@ class Status(Wire):
     stale_since: str | None
     stale_reason: str | None
     refused: list[Refused]
+    splits: list[SplitStatus] = []
     waiting_tokens: int
     resident_bytes: int
     feedback: FeedbackStatus | None = None
+    traffic: Traffic | None = None
+
+
+class Health(Wire):
+    """Whether everything promoted is loaded and warmed."""
+
+    ready: bool
 
 
 class Failure(Wire):
