@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Literal
 import registry
 from registry.store import open_store
 
-from . import core_dumps, ray_privacy
+from . import core_dumps, open_proxies, ray_privacy
 from .cluster import fitting
 from .errors import InvalidSpec
 from .settings import Settings
 
+CLOSING = "promptctl-haproxy"
 NOTHING = f"sha256:{0:064}"  # the digest of no blob
 
 
@@ -37,6 +39,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield tracebacks()
     yield ray(settings.home)
     yield object_store()
+    yield proxy(Path(sys.executable).parent)
+    yield from doors()
     yield from switches()
 
 
@@ -109,6 +113,24 @@ def object_store() -> Check:
         todo = "give the container more: docker run --shm-size 1g"
         return Check("ray object store", "not ok", f"on disk: {free >> 20} MiB are free in /dev/shm", todo)
     return Check("ray object store", "ok", "in memory")
+
+
+def proxy(programs: Path) -> Check:
+    """What `serve --production` starts its HAProxy with is installed."""
+    if os.access(programs / CLOSING, os.X_OK):
+        return Check("haproxy", "ok", f"{CLOSING} closes it for serve --production")
+    todo = "install promptctl again; until then serve without --production"
+    return Check("haproxy", "not ok", f"there is no {CLOSING} beside {sys.executable}", todo)
+
+
+def doors() -> Iterator[Check]:
+    """No HAProxy of some Ray that runs here is open to others."""
+    todo = "serve --production closes it; of another Ray, set RAY_SERVE_HAPROXY_BINARY_PATH to promptctl-haproxy"
+    for socket in open_proxies.admin_sockets():
+        yield Check("haproxy's admin socket", "not ok", f"every user of this machine can steer it by {socket}", todo)
+    for port in open_proxies.open_ports():
+        what = open_proxies.PORTS[port]
+        yield Check(f"port {port}", "not ok", f"HAProxy's {what} can be read from elsewhere", todo)
 
 
 def switches() -> Iterator[Check]:

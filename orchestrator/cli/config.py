@@ -48,7 +48,6 @@ def _options(ctx: click.Context, path: tuple[str, ...]) -> Iterator[dict[str, ob
         for name, command in ctx.command.commands.items():
             with command.make_context(name, [], parent=ctx, resilient_parsing=True) as below:
                 yield from _options(below, (*path, name))
-        return
     for parameter in ctx.command.params:
         name, value = parameter.name or "", ctx.params.get(parameter.name or "")
         if isinstance(parameter, click.Option) and value not in (None, ()):

@@ -16,6 +16,7 @@ EXIT_CODES = {
     "refused": 6,
     "unavailable": 7,
     "overloaded": 7,
+    "timed_out": 7,
     "integrity": 8,
     "run_failed": 9,
 }

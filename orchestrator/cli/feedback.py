@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, Protocol
 
 import click
 
@@ -10,7 +10,7 @@ from . import complete
 from .failures import Failure, as_object, explain
 from .options import output_option
 from .output import Listing, Record, plain, show
-from .query import FAULTS_OF_A_ROW, _parsed
+from .stream import FAULTS_OF_A_ROW, opened, parsed
 
 COLUMNS = ("version", "accepted", "unsettled", "learned", "dropped", "expired", "lost", "last_at")
 
@@ -84,7 +84,7 @@ def send(
 
     client = Http(server or Settings().server)
     if file is not None:
-        with _opened(file) as lines:
+        with opened(file) as lines:
             ctx.exit(send_lines(client, lines, given))
     answer = client.feedback(given)
     show(Listing("feedback", [answer], ("message", "waiting"), name="message"), output)
@@ -124,18 +124,11 @@ def list_feedback(name: str | None, output: str) -> None:
     show(Listing("feedback", records, COLUMNS, name="version"), output)
 
 
-def _opened(file: str) -> BinaryIO:
-    try:
-        return cast(BinaryIO, click.open_file(file, "rb"))
-    except OSError as error:
-        raise click.BadParameter(f"cannot read {file!r}: {error.strerror}", param_hint="--file") from error
-
-
 def _rows(lines: Iterable[bytes], defaults: Record) -> Iterator[tuple[int, dict[str, Any] | Failure]]:
     """Numbered lines as corrections, without those that are blank."""
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield number, _parsed(line, number, defaults)
+            yield number, parsed(line, number, defaults)
 
 
 def _sent(client: Client, number: int, row: dict[str, Any]) -> dict[str, Any] | Failure:

@@ -33,14 +33,15 @@ class Lazy(click.Command):
 
 def check(command: click.Command, defaults: object, where: str) -> None:
     """Refuse a configured option that the command does not have."""
-    known = command.commands if isinstance(command, click.Group) else {p.name: p for p in command.params}
+    commands = command.commands if isinstance(command, click.Group) else {}
+    known = [*commands, *(p.name for p in command.params if p.name)]
     if not isinstance(defaults, Mapping):
         raise click.UsageError(f"{where} in the configuration is not a table of options")
     for key, value in defaults.items():
         if key not in known:
             raise click.UsageError(f"{where} in the configuration has no option {key!r}; known: {', '.join(known)}")
-        if isinstance(command, click.Group):
-            check(command.commands[key], value, f"{where[:-1]}.{key}]")
+        if key in commands:
+            check(commands[key], value, f"{where[:-1]}.{key}]")
 
 
 class Root(click.Group):

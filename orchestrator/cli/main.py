@@ -15,6 +15,8 @@ COMMANDS = (
     Lazy("correct", "Learn what users corrected, and publish a candidate."),
     Lazy("continual", "See and compare how prompts that learn on remember."),
     Lazy("serve", "Serve every promoted prompt from one backbone."),
+    Lazy("top", "Watch a running server: rows, latency, queue, bank, aliases."),
+    Lazy("token", "Make, list and revoke the tokens that let requests in."),
     Lazy("task", "Add tasks and see which there are."),
     Lazy("prompt", "See prompts, their versions and the history of their aliases."),
     Lazy("run", "See runs."),

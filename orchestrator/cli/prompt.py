@@ -2,7 +2,7 @@
 
 import click
 
-from . import complete
+from . import complete, moves
 from .diff import diff
 from .evaluate import evaluate
 from .exchange import export_prompt, import_prompt
@@ -86,9 +86,9 @@ def log_prompt(name: str, alias: str | None, output: str) -> None:
     from ..settings import Settings
 
     with opened(Settings()) as registry:
-        records = [plain(event) for event in registry.history(name, alias)]
-    columns = ("at", "alias", "old", "new", "action", "actor", "reason")
-    show(Listing("events", records, columns, name="hash"), output)
+        events = registry.history(name, alias)
+    columns = ("at", "alias", "old", "new", "action", "actor", "reason", *moves.split(events))
+    show(Listing("events", [plain(event) for event in events], columns, name="hash"), output)
 
 
 def _spelled(aliases: dict[str, int]) -> str:

@@ -3,8 +3,8 @@
 import click
 
 from . import complete
-from .options import dry_run_option, output_option, say_dry_run
-from .output import Listing, plain, show
+from .moves import settle
+from .options import dry_run_option, output_option
 
 
 @click.command()
@@ -16,7 +16,8 @@ from .output import Listing, plain, show
 def rollback(name: str, on: str, reason: str, dry_run: bool, output: str) -> None:
     """Point an alias back at the version before.
 
-    A rollback is a move like any other and is kept in the log: doing it twice changes nothing.
+    A candidate or a shadow beside the alias's version is taken away first; the next rollback then goes to the
+    version before. A rollback is a move like any other and is kept in the log: doing it twice changes nothing.
 
     \b
     promptctl rollback sentiment
@@ -28,5 +29,4 @@ def rollback(name: str, on: str, reason: str, dry_run: bool, output: str) -> Non
     settings = Settings()
     with opened(settings, dry_run=dry_run) as registry:
         event = registry.rollback(name, on, actor=settings.actor, reason=reason, dry_run=dry_run)
-    show(Listing("moves", [plain(event)], ("name", "alias", "old", "new")), output)
-    say_dry_run(dry_run)
+    settle(settings, [event], output, dry_run=dry_run)
