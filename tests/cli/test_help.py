@@ -35,6 +35,7 @@ def test_each_command_is_there() -> None:
         *("feedback", "feedback send", "feedback list", "correct"),
         *("continual", "continual report", "continual bench"),
         *("privacy", "privacy audit", "doctor"),
+        *("serve status", "top", "token", "token create", "token list", "token revoke"),
         *("task", "task add", "task apply", "task list", "task show"),
         *("prompt", "prompt list", "prompt show", "prompt log", "prompt import", "prompt export"),
         *("prompt create", "prompt render", "prompt evaluate", "prompt explain", "prompt diff", "prompt mix"),

@@ -1,13 +1,19 @@
 import json
+import os
+import pty
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
+ROOT = Path(__file__).parents[2]
 Run = Callable[..., Result]
 Row = dict[str, Any]
 
@@ -17,10 +23,13 @@ class Server:
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.tokens: list[str | None] = []
 
     def answer(self, rows: list[Row]) -> tuple[int, Row]:
         """A label for every row; no row may be for an unknown prompt, or be without text."""
         self.sizes.append(len(rows))
+        if any(row["prompt"] == "down" for row in rows):
+            return 503, {"error": {"code": "unavailable", "message": "stopping", "hint": ""}}
         if any(row["prompt"] == "gone" for row in rows):
             return 404, {"error": {"code": "not_found", "message": "unknown prompt 'gone'", "hint": "look"}}
         if not all(row.keys() & {"question", "tokens"} or row.get("text") for row in rows):
@@ -51,6 +60,7 @@ def listening(server: Server) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            server.tokens.append(self.headers["Authorization"])
             status, answer = server.answer(body["inputs"])
             data = json.dumps(answer).encode()
             self.send_response(status)
@@ -160,9 +170,55 @@ def test_a_server_that_is_not_there_is_unavailable(
     assert run("query", "sentiment", *arguments, stdin=lines({"text": "x"})).exit_code == 7
 
 
+def test_a_file_is_answered_like_a_stream_and_may_name_its_own_prompts(run: Run, server: Server) -> None:
+    Path("rows.jsonl").write_bytes(lines({"text": "a"}, {"text": ""}, {"prompt": "b", "text": "c"}))
+    result = run("query", "sentiment", "--file", "rows.jsonl")
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer.get("label", answer.get("line")) for answer in answers] == ["A", 2, "C"]
+    assert (result.exit_code, result.stderr) == (2, "")
+    Path("rows.jsonl").write_bytes(lines({"prompt": "b", "text": "c"}))
+    assert json.loads(run("query", "--file", "rows.jsonl").stdout)["prompt"] == "b"
+    assert run("query", "sentiment", "--file", "none.jsonl").exit_code == 2
+
+
+def test_a_person_sees_on_stderr_how_far_a_file_is_while_the_answers_go_elsewhere(home: Path, server: Server) -> None:
+    Path("rows.jsonl").write_bytes(lines(*({"text": f"t{n}"} for n in range(100))))
+    ours, theirs = pty.openpty()
+    with open("answers.jsonl", "wb") as answers:
+        command = [sys.executable, "-m", "orchestrator.cli.main", "query", "sentiment", "--file", "rows.jsonl"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm"}
+        subprocess.run(command, stdout=answers, stderr=theirs, env=environment, check=True)
+    shown = os.read(ours, 65_536).decode()
+    for end in (ours, theirs):
+        os.close(end)
+    assert len(Path("answers.jsonl").read_bytes().splitlines()) == 100
+    assert "1.6/1.6 kB" in shown  # 10 lines of 15 bytes and 90 of 16
+
+
+def test_a_server_that_goes_says_how_far_it_came(run: Run, server: Server) -> None:
+    rows = [{"prompt": "a", "text": "x"}] * 64 + [{"prompt": "down", "text": "x"}]
+    result = run("query", "-", stdin=lines(*rows))
+    assert len(result.stdout.splitlines()) == 64
+    assert result.exit_code == 7
+    assert result.stderr.splitlines()[0] == "line 65 and those after it were not answered"
+
+
+def test_the_server_is_the_one_given_and_gets_the_token(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.environ["PROMPTCTL_SERVER"]
+    monkeypatch.setenv("PROMPTCTL_SERVER", "http://127.0.0.1:9")
+    monkeypatch.setenv("PROMPTCTL_TOKEN", "pc_mine")
+    assert run("query", "sentiment", "good", "--server", there).exit_code == 0
+    assert server.tokens == ["Bearer pc_mine"]
+
+
 def test_nothing_to_ask_is_usage(run: Run) -> None:
     assert run("query", "sentiment").exit_code == 2
     assert run("query", "sentiment", "--context", "alone").exit_code == 2
+    assert run("query").exit_code == 2
+    assert run("query", "--tokens", "of no prompt").exit_code == 2
+    assert run("query", "-", "a text").exit_code == 2
 
 
 def test_a_stream_may_begin_with_a_mark_and_hold_blank_lines_and_half_characters(run: Run, server: Server) -> None:

@@ -3,16 +3,19 @@
 import json
 import os
 import resource
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from orchestrator import core_dumps, ray_privacy
+from orchestrator import core_dumps, open_proxies, ray_privacy
 from orchestrator.cli.main import cli
-from orchestrator.doctor import Check, database, object_store, store, switches, tracebacks
+from orchestrator.doctor import Check, database, object_store, proxy, store, switches, tracebacks
 from orchestrator.doctor import ray as fits
 from orchestrator.ray_privacy import NotPrivate
 
@@ -76,6 +79,38 @@ def test_rays_objects_lie_in_memory_where_there_is_enough(monkeypatch: pytest.Mo
     assert "--shm-size" in object_store().todo
     monkeypatch.setattr(ray_privacy, "MEMORY", tmp_path / "none")
     assert object_store().state == "not ok"
+
+
+def test_a_proxy_that_nothing_would_close_is_not_ok(tmp_path: Path) -> None:
+    assert proxy(Path(sys.executable).parent).state == "ok"
+    assert "install promptctl again" in proxy(tmp_path).todo
+
+
+def test_an_admin_socket_that_every_user_can_reach_is_found(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="pc", dir="/tmp"))  # pytest's own folders are closed, and their paths long
+    folder.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "admin.sock"))
+        (folder / "admin.sock").chmod(0o666)
+        assert list(open_proxies.admin_sockets(folder)) == [folder / "admin.sock"]
+        folder.chmod(0o700)
+        assert list(open_proxies.admin_sockets(folder)) == []
+        folder.chmod(0o755)
+        (folder / "admin.sock").chmod(0o600)
+        assert list(open_proxies.admin_sockets(folder)) == []
+    shutil.rmtree(folder)
+    assert list(open_proxies.admin_sockets(tmp_path / "none")) == []
+
+
+def test_ports_of_a_proxy_that_listen_everywhere_are_found(tmp_path: Path) -> None:
+    rows = (
+        "   0: 00000000:20D4 00000000:0000 0A 0 0 0 0",  # 0x20D4 = 8404, on every interface, listens
+        "   1: 0100007F:238D 00000000:0000 0A 0 0 0 0",  # 0x238D = 9101, on 127.0.0.1
+        "   2: 00000000:1F40 00000000:0000 0A 0 0 0 0",  # 8000
+    )
+    (tmp_path / "tcp").write_text("\n".join(("  sl  local_address rem_address   st", *rows)))
+    (tmp_path / "tcp6").write_text(f"  sl\n   0: {'0' * 32}:238D {'0' * 32}:0000 01 0 0\n")  # 01: a connection
+    assert list(open_proxies.open_ports((tmp_path / "tcp", tmp_path / "tcp6", tmp_path / "none"))) == [8404]
 
 
 def test_a_switch_that_the_environment_sets_otherwise_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:

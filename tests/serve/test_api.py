@@ -161,7 +161,7 @@ def test_a_decoder_generates_beside_its_other_tasks(
 def test_every_kind_has_fields_and_a_first_row() -> None:
     assert set(FIELDS) == set(KINDS)
     assert {part for fields in FIELDS.values() for part in (*fields.needed, *fields.optional)} == set(PARTS)
-    assert set(Input.model_fields) == {"prompt", *PARTS}
+    assert set(Input.model_fields) == {"prompt", "key", *PARTS}
     assert first_row(QUIZ).choices == ("warm", "cold")
 
 
@@ -277,7 +277,7 @@ def test_a_body_over_the_limit_is_413(config: ServeConfig, promoted: Registry, c
 def test_other_paths_and_methods_answer_in_the_same_shape(config: ServeConfig, promoted: Registry) -> None:
     async def main() -> None:
         async with asking(config) as client:
-            assert said(await client.get("/v2"))[:2] == (404, "not_found")
+            assert said(await client.get("/v3"))[:2] == (404, "not_found")
             assert said(await client.get("/v1/predict"))[:2] == (405, "invalid")
             assert (await client.get("/docs")).status_code == 404
 
@@ -287,7 +287,7 @@ def test_other_paths_and_methods_answer_in_the_same_shape(config: ServeConfig, p
 def test_overload_says_when_to_come_back(
     config: ServeConfig, promoted: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.engine.QUEUE_TOKENS", 400)
+    monkeypatch.setattr("serve.work.QUEUE_TOKENS", 400)
 
     async def main() -> None:
         many = {"inputs": [GOOD | {"text": "the film was very good " * 4}] * 16}  # 16 * 22 tokens
@@ -327,7 +327,7 @@ def test_a_version_that_chokes_on_a_row_says_so_without_quoting_it(
             def broken(*_: object) -> None:
                 raise RuntimeError(CANARY)
 
-            monkeypatch.setattr("serve.engine.predict", broken)
+            monkeypatch.setattr("serve.work.predict", broken)
             response = await client.post("/v1/predict", json={"inputs": [GOOD, GOOD]})
         assert said(response) == (500, "run_failed", "row 0: sentiment:1 failed on it (RuntimeError)")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
+import psutil
 import pytest
 
 from methods import Artifact
@@ -26,7 +27,7 @@ CANARY = "zebrafinch-7719"
 
 
 @pytest.mark.slow
-def test_ray_serves_the_same_application_privately_and_stops_when_asked(
+def test_ray_serves_the_same_application_behind_haproxy_privately_and_stops_when_asked(
     config: ServeConfig,
     registry: Registry,
     make: Callable[..., Artifact],
@@ -41,11 +42,15 @@ def test_ray_serves_the_same_application_privately_and_stops_when_asked(
     with TemporaryDirectory(prefix="pc", dir="/tmp") as short:  # the paths of Ray's sockets have to be short
         config = replace(config, port=free_port())
         monkeypatch.setenv("PROMPTCTL_HOME", short)
-        process, said = start(config)
+        process, said = start(config, "--production")
         try:
             assert said[-1] == f"promptctl serves on {config.url} (2 prompts, epoch 1)"
             _answers(config, registry)
-            written = [path for place in (short, tmp_path) for path in Path(place).rglob("*") if path.is_file()]
+            haproxy = _folder_of_haproxy(process.pid)
+            assert stat.S_IMODE(haproxy.stat().st_mode) == 0o700
+            written = [
+                path for place in (short, tmp_path, haproxy) for path in Path(place).rglob("*") if path.is_file()
+            ]
             assert [path for path in written if CANARY in _text(path)] == []
             assert stat.S_IMODE((Path(short) / "ray_token").stat().st_mode) == 0o600
             with pytest.raises(errors.Unavailable, match="Address already in use"):
@@ -54,6 +59,7 @@ def test_ray_serves_the_same_application_privately_and_stops_when_asked(
             out, err = process.communicate(timeout=60)
             assert (process.returncode, out, err) == (0, "", "stopping\nstopped\n")
             assert list((Path(short) / "ray").rglob("session_2*")) == []
+            assert not haproxy.exists()
             (total,) = registry.feedback()
             assert (total.accepted, total.learned, total.lost, total.unsettled) == (2, 1, 1, 0)
         finally:
@@ -92,6 +98,12 @@ def _answered_while_stopping(config: ServeConfig, stop: Callable[[], None]) -> i
     stop()
     asking.join(30)
     return sum(answers)
+
+
+def _folder_of_haproxy(pid: int) -> Path:
+    socket = "RAY_SERVE_HAPROXY_SOCKET_PATH"
+    told = [child.environ() for child in psutil.Process(pid).children()]
+    return Path(next(environ[socket] for environ in told if socket in environ)).parent
 
 
 def _text(path: Path) -> str:

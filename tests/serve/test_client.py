@@ -79,7 +79,7 @@ def test_a_request_in_flight_is_answered_before_the_server_stops(
 def test_a_server_that_cannot_be_reached_is_named_with_the_command_that_starts_one() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(errors.Unavailable, match=f"no answer from the server at {url}") as raised:
-        Client(url).predict([GOOD])
+        Client(url, retries=0).predict([GOOD])
     assert "promptctl serve" in raised.value.hint
     with pytest.raises(errors.Unavailable, match="no answer from the server at nonsense"):
         Client("nonsense").status()
@@ -118,7 +118,7 @@ def test_a_server_that_is_not_promptctl_is_recognised(
     url, said = stranger
     said |= {"status": status, "body": body}
     with pytest.raises(errors.Unavailable, match=f"{url} answered {status} .*, and not as promptctl does"):
-        Client(url).status()
+        Client(url, retries=0).status()
 
 
 @pytest.mark.parametrize("kind", errors.KINDS.values())
@@ -129,7 +129,7 @@ def test_the_error_of_the_server_is_raised_as_it_was(
     body = {"error": {"code": kind.code, "message": "what happened", "hint": "what to do"}}
     said |= {"status": 429, "body": json.dumps(body), "retry": 7}
     with pytest.raises(kind) as raised:
-        Client(url).status()
+        Client(url, retries=0).status()
     assert (str(raised.value), raised.value.hint) == ("what happened", "what to do")
     again = pickle.loads(pickle.dumps(raised.value))
     assert (type(again), str(again), again.hint) == (kind, "what happened", "what to do")

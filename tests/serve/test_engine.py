@@ -1,21 +1,37 @@
 import asyncio
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from torch import Tensor
 
-from methods import Artifact, Backbone, Generated, Row, Span, answer, encode, predict
+from methods import (
+    Artifact,
+    Backbone,
+    Classified,
+    Generated,
+    LinearHead,
+    Prefix,
+    Row,
+    SoftPrompt,
+    Span,
+    answer,
+    encode,
+    predict,
+)
 from methods.runtime.inputs import Sequence
 from registry import Move, Registry, Version
 from serve import errors
+from serve.engine import PromptEngine
 from serve.schemas import Input
 
 from .conftest import NAMES, QA, QUIZ, SAME, SENTIMENT, STORY, TOPIC, WORDED, Publish
-from .engines import engine_of, numbers, run
+from .engines import engine_of, numbers, run, until
 
 CONTEXT = "the old bridge of the city was red and the mayor sold one tower in the night " * 6
 
@@ -129,6 +145,61 @@ def test_what_is_generated_does_not_depend_on_the_rows_beside_it(
     run(main())
 
 
+def test_a_decoder_keeps_the_keys_and_values_of_a_soft_prompt(
+    speaker: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    async def main() -> None:
+        soft = make(SENTIMENT, 1, length=5, backbone=speaker)
+        vectors = soft.form
+        assert isinstance(vectors, SoftPrompt)
+        version = publish("sentiment", soft)
+        inside = publish("inside", replace(soft, form=replace(vectors, placement="infix")))
+        registry.promote([Move("sentiment:1"), Move("inside:1")], actor="ada")
+        async with engine_of(speaker, registry) as engine:
+            held, _ = await engine.bank.get(version.digest)
+            kept, _ = await engine.bank.get(inside.digest)
+            assert isinstance(held.form, Prefix)
+            assert held.form.key_values.shape == (3, 2, 4, 5, 10)
+            assert isinstance(kept.form, SoftPrompt)
+            row = Row("the old bridge was red")
+            (found,) = await engine.predict([Input(prompt="sentiment", text=row.text)])
+        (example,) = encode(speaker, SENTIMENT, row)
+        expected = answer(speaker, soft, row, [example], predict(speaker, [(soft, example)]))
+        assert isinstance(expected, Classified)
+        np.testing.assert_allclose(numbers(found), list(expected.scores.values()), atol=1e-5)
+
+    run(main())
+
+
+def test_a_row_as_a_vector_is_what_its_head_reads(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    """The head's weights times the vector are the logits that the row's probabilities are the softmax of."""
+
+    async def main() -> None:
+        asked = [one for one in MIXED if one.prompt in ("sentiment", "topic", "sentiment:2", "same", "plain")]
+        async with engine_of(tiny, registry) as engine:
+            answered = await engine.predict(asked)
+            with counted(tiny) as sizes:
+                embedded = await engine.embed(asked)
+            assert sizes == [len(asked)]
+            for one, other in zip(embedded, answered, strict=True):
+                assert (one.version, one.epoch) == (other.version, other.epoch)
+                head = (await engine.bank.get(one.version.digest))[0].head
+                assert isinstance(head, LinearHead)
+                logits = one.vector @ head.weight.numpy().T + head.bias.numpy()
+                scores = np.exp(logits - logits.max())
+                np.testing.assert_allclose(scores / scores.sum(), numbers(other), atol=1e-5)
+            assert embedded[0].vector.shape == (tiny.hidden_size,)
+            assert [one.tokens for one in embedded[:1]] == [7]  # [CLS] the film was very good [SEP]
+            for refused in ("qa", "names", "quiz"):
+                (row,) = [one for one in MIXED if one.prompt == refused]
+                with pytest.raises(errors.Invalid, match=r"row 1: .* makes no vector of a text: its head is"):
+                    await engine.embed([MIXED[0], row])
+
+    run(main())
+
+
 def test_tasks_versions_and_forms_share_one_forward(
     tiny: Backbone, registry: Registry, everything: dict[str, Version]
 ) -> None:
@@ -229,7 +300,7 @@ def test_a_shared_prompt_with_an_alias_is_left_alone(
         registry.promote([Move("shared/common:1")], actor="ada")
         async with engine_of(tiny, registry) as engine:
             assert engine.follower.snapshot.epoch == 1
-            assert (engine.follower.snapshot.served, engine.follower.snapshot.refused) == ({}, {})
+            assert (engine.follower.snapshot.served, engine.follower.snapshot.refused) == ({}, ())
 
     run(main())
 
@@ -245,6 +316,26 @@ def test_one_load_serves_all_who_ask_at_once(
             found = await asyncio.gather(*(engine.predict([MIXED[2]]) for _ in range(20)))
             assert {one[0].version.reference for one in found} == {"sentiment:2"}
             assert fetched == [everything["sentiment:2"].digest]
+
+    run(main())
+
+
+def test_a_row_that_waits_too_long_is_named_and_given_up(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    async def main() -> None:
+        engine = PromptEngine(tiny, registry, deadline_s=0.1)
+        await engine.follower.start()
+        held = threading.Event()
+        blocking = asyncio.create_task(engine.work.alone(lambda: held.wait(20)))
+        try:
+            with pytest.raises(errors.TimedOut, match=r"row \d+: it has waited for 0\.1 s and was not run"):
+                await asyncio.gather(*(engine.predict([MIXED[0]] * 250) for _ in range(2)))
+            await until(lambda: engine.waiting_tokens == 0)
+        finally:
+            held.set()
+            await blocking
+            await engine.close()
 
     run(main())
 

@@ -200,7 +200,7 @@ def test_a_refused_version_is_tried_again(
     publish: Publish,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serve.snapshot.RETRY_S", 0.1)
+    monkeypatch.setattr("serve.follower.RETRY_S", 0.1)
 
     async def main() -> None:
         version = publish("sentiment", make(SENTIMENT, 1))
@@ -234,12 +234,16 @@ def test_serving_goes_on_while_the_registry_is_down_and_catches_up_after(
         registry.promote([Move("sentiment:1")], actor="ada")
         async with engine_of(tiny, registry) as engine:
             assert report.status(engine).stale_since is None
+            digest = registry.resolve("sentiment").digest
             swap(database, away)
             await until(lambda: report.status(engine).stale_since is not None)
             assert "did not answer" in (report.status(engine).stale_reason or "")
             assert await version_of(engine) == "sentiment:1"
             with pytest.raises(errors.Unavailable, match="row 0: the registry does not answer"):
                 await engine.predict([Input(prompt="sentiment:2", text="good")])
+            for pinned in ("sentiment:1", f"sentiment@{digest}"):  # loaded, because an alias names it
+                (found,) = await engine.predict([Input(prompt=pinned, text="good")])
+                assert found.version.number == 1
             swap(away, database)
             await until(lambda: report.status(engine).stale_since is None)
             registry.promote([Move("sentiment:2")], actor="ada")

@@ -1,0 +1,48 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+from methods import Artifact
+from registry import Move, Registry
+from serve import report
+from serve.agreement import PROBES, Agreement
+from serve.config import ServeConfig
+from serve.engine import opened
+from serve.schemas import Input
+
+from .conftest import QA, SAME, SENTIMENT, Publish
+from .engines import numbers, run
+
+
+def test_int8_says_how_far_it_agrees_and_serves_versions_of_the_float_backbone(
+    config: ServeConfig, registry: Registry, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    async def main() -> None:
+        for seed, task in enumerate((SENTIMENT, SAME, QA)):
+            publish(task.name, make(task, seed))
+        publish("sentiment", make(SENTIMENT, 9, form="prefix"))
+        registry.promote([Move(f"{task.name}:1") for task in (SENTIMENT, SAME, QA)], actor="ada")
+        asked = [Input(prompt="sentiment", text="the film was very good")]
+        async with opened(config) as engine:
+            (whole,) = await engine.predict(asked)
+            assert engine.agreement is None
+        async with opened(replace(config, quantize="int8")) as engine:
+            (found,) = await engine.predict(asked)
+            said = report.status(engine)
+            assert engine.agreement is not None
+            assert engine.agreement.rows == 2 * len(PROBES)
+            assert engine.agreement.same > len(PROBES)
+            assert 0 < engine.agreement.largest < 0.2
+            registry.promote([Move("sentiment:2")], actor="ada")
+            await engine.follower.sync()
+            assert (await engine.predict(asked))[0].version.reference == "sentiment:2"
+        assert said.backbone["name"].endswith(" (int8)")
+        assert said.backbone["agreement"] in list(report.greeting("http://x", said, 3))
+        assert 0 < abs(numbers(found)[0] - numbers(whole)[0]) < 0.2
+
+    run(main())
+
+
+def test_agreement_reads_as_a_sentence() -> None:
+    said = "int8: 15 of 16 probe rows keep their label; the largest change of a score is 0.022"
+    assert str(Agreement(16, 15, 0.0219)) == said
+    assert str(Agreement(0, 0, 0.0)) == "int8: there is no prompt yet to compare answers with"
