@@ -9,21 +9,23 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from . import feedback_api, push, report
-from .access import Access, followed
+from . import report
 from .answers import said
 from .apis import documents, inference, openai
 from .config import ServeConfig
-from .desk import Opened, held_here
-from .disconnect import Disconnect
-from .edge import Edge
-from .engine import Answered, PromptEngine, opened
+from .edge.access import Access, followed
+from .edge.disconnect import Disconnect
+from .edge.edge import Edge
+from .edge.failures import on_http_error, on_malformed_request, on_serve_error
+from .edge.port import loops_back
+from .engine.engine import Answered, PromptEngine, opened
 from .errors import ServeError, Unavailable
-from .failures import on_http_error, on_malformed_request, on_serve_error
-from .metered import looking, metered
-from .meters import Meter, PrometheusMeter
-from .port import loops_back
-from .push import Announce
+from .feedback import api as feedback_api
+from .feedback.desk import Opened, held_here
+from .metrics.metered import looking, metered
+from .metrics.meters import Meter, PrometheusMeter
+from .routing import push
+from .routing.push import Announce
 from .schemas import FailureResponse, Health, Output, PredictRequest, PredictResponse, Status, TasksResponse
 
 

@@ -11,8 +11,8 @@ import uvicorn
 from . import report
 from .api import create_app
 from .config import ServeConfig
-from .connection import Connection
-from .port import listen
+from .edge.connection import Connection
+from .edge.port import listen
 
 DRAIN_S = 30
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from methods import Task
 
-from .engine import PromptEngine
-from .fields import FIELDS
+from .engine.engine import PromptEngine
+from .engine.fields import FIELDS
 from .schemas import FeedbackStatus, Refused, SplitStatus, Status, TaskInfo, Traffic
 
 

@@ -18,8 +18,8 @@ from orchestrator.errors import InvalidSpec, Refused
 from orchestrator.settings import Settings
 from registry import Move, Registry, Version
 from registry.canonical import digest_of
-from serve.correction import Correction
-from serve.feedback import FeedbackBuffer, Outcome
+from serve.feedback.buffer import FeedbackBuffer, Outcome
+from serve.feedback.correction import Correction
 from tests.methods.sessions import OPENINGS, SMALL
 from tests.published import published, soft
 from tests.shows import Heard

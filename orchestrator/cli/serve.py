@@ -43,9 +43,9 @@ def serve(
     if ctx.invoked_subcommand:
         return
     from methods import DEFAULT_BACKBONE
-    from serve.access import check_guarded
     from serve.config import ServeConfig
-    from serve.scale import ONE, Scale
+    from serve.edge.access import check_guarded
+    from serve.replicas.scale import ONE, Scale
 
     from ..settings import Settings
 
@@ -70,7 +70,7 @@ def serve(
 
         locally.run(config, _say)
     else:
-        from serve import app
+        from serve.replicas import app
 
         from ..cluster import started
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from ..edge.failures import STATUS, body
 from ..errors import ServeError
-from ..failures import STATUS, body
 
 TYPE = "text/event-stream"
 PATH = "/v1/completions"  # whose protocol's errors an event may hold

@@ -13,9 +13,9 @@ from registry import Version
 from registry.references import PRODUCTION
 
 from .. import report
-from ..engine import PromptEngine
+from ..edge.failures import reading
+from ..engine.engine import PromptEngine
 from ..errors import Invalid, Unavailable
-from ..failures import reading
 from .inference_answer import written
 from .inference_schemas import (
     ErrorResponse,

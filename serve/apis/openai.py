@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from registry import Version
 from registry.references import PRODUCTION
 
-from ..engine import PromptEngine
+from ..engine.engine import PromptEngine
 from ..schemas import Input
 from .events import TYPE, stream
 from .naming import HEADER, named

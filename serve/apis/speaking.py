@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from methods import Generated
 from registry import Version
 
-from ..engine import Answered, PromptEngine
+from ..engine.engine import Answered, PromptEngine
 from ..errors import Failed, Invalid
 from ..schemas import Input
 from .openai_answers import Usage

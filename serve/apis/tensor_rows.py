@@ -4,8 +4,8 @@ from typing import Any
 
 from methods import Task
 
+from ..engine.fields import FIELDS, PARTS
 from ..errors import Invalid
-from ..fields import FIELDS, PARTS
 from ..schemas import MOST_INPUTS, Input
 from .inference_schemas import InferInput, InferRequest, TensorMetadata
 from .tensors import check_size, flat, unpack

@@ -16,10 +16,10 @@ from pydantic import BaseModel
 from orchestrator.cluster import started
 from orchestrator.settings import Settings
 from registry.tokens import Tokens
-from serve import haproxy
 from serve.config import ServeConfig
 from serve.errors import Unavailable
-from serve.replica import ONGOING, Replica, silent
+from serve.replicas import haproxy
+from serve.replicas.replica import ONGOING, Replica, silent
 from tests.backbones import tiny_bert
 
 EVERYWHERE = "0.0.0.0"  # what our application takes itself to listen on, so that it asks for a token

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from methods import Artifact, Backbone, Card, LinearHead, SoftPrompt, Task
 from registry import Move, Registry
 from registry.canonical import digest_of
-from serve.engine import PromptEngine
+from serve.engine.engine import PromptEngine
 from serve.schemas import Input
 
 from ._turns import Results, result

@@ -6,7 +6,7 @@ from time import perf_counter
 import torch
 
 from methods import Artifact, Backbone, Row, Task, encode, predict
-from serve.work import TOKEN_BUDGET
+from serve.work.work import TOKEN_BUDGET
 
 from ._load import Plan, generator, send
 from ._pictures import Line, draw

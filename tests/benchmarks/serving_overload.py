@@ -14,7 +14,7 @@ from time import perf_counter
 import httpx
 import psutil
 
-from serve.work import QUEUE_TOKENS
+from serve.work.work import QUEUE_TOKENS
 
 from ._load import LOST, Plan, Report, generator, send
 from ._pictures import Line, draw

@@ -8,7 +8,7 @@ from typing import Any
 
 from methods import Backbone, Chosen, Classified, Generated, Span, Tagged
 from registry import Registry
-from serve.engine import Answered, PromptEngine
+from serve.engine.engine import Answered, PromptEngine
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import uvicorn
 
 from serve.api import create_app
 from serve.config import ServeConfig
-from serve.connection import Connection
+from serve.edge.connection import Connection
 
 
 @contextmanager

@@ -17,9 +17,9 @@ import psutil
 from orchestrator.cluster import started
 from registry import Registry
 from serve.config import ServeConfig
-from serve.correction import Correction
 from serve.errors import NotFound, ServeError, Unavailable
-from serve.feedback_actor import NAME, SharedDesk, close
+from serve.feedback.actor import NAME, SharedDesk, close
+from serve.feedback.correction import Correction
 
 CANARY = "zebrafinch-7719"
 LARGE = 60_000  # characters: three of them are more than Ray passes by value

@@ -22,7 +22,7 @@ from methods import Backbone
 from registry import Move, Registry
 from serve.api import create_app
 from serve.config import ServeConfig
-from serve.connection import Connection
+from serve.edge.connection import Connection
 from tests.backbones import tiny_bert
 from tests.published import published, soft
 

@@ -13,11 +13,12 @@ import pytest
 
 from registry import Registry, Unavailable
 from registry.tokens import ROLES, Role, Tokens
-from serve import access, errors
-from serve.access import Keys, check_guarded, followed, needed
+from serve import errors
 from serve.api import create_app
 from serve.config import ServeConfig
-from serve.port import loops_back
+from serve.edge import access
+from serve.edge.access import Keys, check_guarded, followed, needed
+from serve.edge.port import loops_back
 
 from .engines import run, until
 

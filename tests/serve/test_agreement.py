@@ -4,9 +4,9 @@ from dataclasses import replace
 from methods import Artifact
 from registry import Move, Registry
 from serve import report
-from serve.agreement import PROBES, Agreement
 from serve.config import ServeConfig
-from serve.engine import opened
+from serve.engine.agreement import PROBES, Agreement
+from serve.engine.engine import opened
 from serve.schemas import Input
 
 from .conftest import QA, SAME, SENTIMENT, Publish

@@ -12,8 +12,8 @@ from methods import KINDS, Artifact, Backbone
 from registry import Move, Registry
 from serve.api import create_app
 from serve.config import ServeConfig
+from serve.engine.fields import FIELDS, PARTS, first_row
 from serve.errors import Overloaded
-from serve.fields import FIELDS, PARTS, first_row
 from serve.schemas import Input
 
 from .conftest import NAMES, QA, QUIZ, SAME, SENTIMENT, STORY, WORDED, Publish
@@ -287,7 +287,7 @@ def test_other_paths_and_methods_answer_in_the_same_shape(config: ServeConfig, p
 def test_overload_says_when_to_come_back(
     config: ServeConfig, promoted: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.work.QUEUE_TOKENS", 400)
+    monkeypatch.setattr("serve.work.work.QUEUE_TOKENS", 400)
 
     async def main() -> None:
         many = {"inputs": [GOOD | {"text": "the film was very good " * 4}] * 16}  # 16 * 22 tokens
@@ -310,7 +310,7 @@ def test_an_unforeseen_error_names_its_type_alone(
             def broken(*_: object) -> None:
                 raise KeyError(CANARY)
 
-            monkeypatch.setattr("serve.engine.row", broken)
+            monkeypatch.setattr("serve.engine.engine.row", broken)
             response = await client.post("/v1/predict", json=GOOD)
         assert said(response) == (500, "run_failed", "the server failed on this request (KeyError)")
 
@@ -327,7 +327,7 @@ def test_a_version_that_chokes_on_a_row_says_so_without_quoting_it(
             def broken(*_: object) -> None:
                 raise RuntimeError(CANARY)
 
-            monkeypatch.setattr("serve.work.predict", broken)
+            monkeypatch.setattr("serve.work.work.predict", broken)
             response = await client.post("/v1/predict", json={"inputs": [GOOD, GOOD]})
         assert said(response) == (500, "run_failed", "row 0: sentiment:1 failed on it (RuntimeError)")
 

@@ -16,9 +16,9 @@ import pytest
 from methods import Artifact
 from registry import Move, Registry
 from serve import errors
-from serve.app import run
 from serve.client import Client
 from serve.config import ServeConfig
+from serve.replicas.app import run
 
 from .conftest import QA, SENTIMENT, Publish
 from .servers import GOOD, free_port, start, stop

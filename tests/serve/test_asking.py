@@ -13,10 +13,10 @@ from typing import Any, get_args, get_type_hints
 import httpx
 import pytest
 
-from serve import asking, errors
-from serve.asking import Call, pause_s
-from serve.client import AsyncClient, Client
-from serve.messages import Prediction, ServedTask
+from serve import errors
+from serve.client import AsyncClient, Client, asking
+from serve.client.asking import Call, pause_s
+from serve.client.messages import Prediction, ServedTask
 from serve.schemas import Output, TaskInfo
 
 from .servers import free_port

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.batcher import Batcher
 from serve.errors import Invalid, Overloaded, TimedOut, Unavailable
-from serve.packing import FREE, WASTE, pack
-from serve.waiting import Queue
+from serve.work.batcher import Batcher
+from serve.work.packing import FREE, WASTE, pack
+from serve.work.waiting import Queue
 
 from .engines import run, until
 

@@ -4,7 +4,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from serve.connection import LONGEST_HEAD, Connection
+from serve.edge.connection import LONGEST_HEAD, Connection
 
 from .engines import run
 

@@ -15,7 +15,7 @@ from methods import Artifact
 from registry import Move, Registry
 from serve.api import create_app
 from serve.config import ServeConfig
-from serve.disconnect import Disconnect
+from serve.edge.disconnect import Disconnect
 
 from .conftest import SENTIMENT, Publish
 from .engines import run, until

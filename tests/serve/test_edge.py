@@ -12,7 +12,7 @@ from methods import Artifact
 from registry import Move, Registry
 from serve.api import create_app
 from serve.config import ServeConfig
-from serve.edge import STEERING, Edge
+from serve.edge.edge import STEERING, Edge
 
 from .conftest import SENTIMENT, Publish
 from .engines import run

@@ -27,7 +27,7 @@ from methods import (
 from methods.runtime.inputs import Sequence
 from registry import Move, Registry, Version
 from serve import errors
-from serve.engine import PromptEngine
+from serve.engine.engine import PromptEngine
 from serve.schemas import Input
 
 from .conftest import NAMES, QA, QUIZ, SAME, SENTIMENT, STORY, TOPIC, WORDED, Publish
@@ -343,7 +343,7 @@ def test_a_row_that_waits_too_long_is_named_and_given_up(
 def test_artifacts_leave_the_bank_when_their_bytes_are_needed(
     tiny: Backbone, registry: Registry, everything: dict[str, Version]
 ) -> None:
-    from serve.bank import Bank
+    from serve.engine.bank import Bank
 
     async def main() -> None:
         digests = [everything[name].digest for name in ("sentiment:1", "plain:1", "same:1")]

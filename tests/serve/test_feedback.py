@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.feedback import Kind
-from serve.correction import Correction
 from serve.errors import Invalid, NotFound, Overloaded
-from serve.feedback import FeedbackBuffer, Lease, Limits
+from serve.feedback.buffer import FeedbackBuffer, Lease, Limits
+from serve.feedback.correction import Correction
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 LIMITS = Limits(rows=5, nbytes=60, held=timedelta(hours=24), leased=timedelta(minutes=30))

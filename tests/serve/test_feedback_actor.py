@@ -14,9 +14,9 @@ import pytest
 from methods import Artifact
 from registry import Registry
 from serve.config import ServeConfig
-from serve.correction import LARGEST, Correction
-from serve.feedback import Held
-from serve.feedback_actor import _piece
+from serve.feedback.actor import _piece
+from serve.feedback.buffer import Held
+from serve.feedback.correction import LARGEST, Correction
 
 from .conftest import SENTIMENT, Publish
 from .shared_desk import CANARY, LARGE
@@ -66,6 +66,6 @@ def test_rows_on_loan_travel_in_pieces_that_are_passed_by_value() -> None:
 
 
 def test_the_actor_needs_no_torch() -> None:
-    code = "import sys, serve.feedback_actor; print({'torch', 'transformers', 'ray'} & set(sys.modules))"
+    code = "import sys, serve.feedback.actor; print({'torch', 'transformers', 'ray'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -15,7 +15,7 @@ from serve.api import create_app
 from serve.client import Client
 from serve.config import ServeConfig
 from serve.errors import Invalid, NotFound
-from serve.feedback import Limits
+from serve.feedback.buffer import Limits
 
 from .conftest import QA, SAME, SENTIMENT, Publish
 from .engines import run
@@ -146,7 +146,7 @@ def test_a_wrong_correction_is_refused_and_never_quoted(config: ServeConfig, pro
 def test_a_full_server_says_when_to_come_back(
     config: ServeConfig, promoted: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.desk.Limits", lambda: Limits(rows=2))
+    monkeypatch.setattr("serve.feedback.desk.Limits", lambda: Limits(rows=2))
 
     async def main() -> None:
         async with asking(config) as client:

@@ -12,10 +12,10 @@ from methods import Artifact
 from registry import Registry, Unavailable
 from registry.feedback import Buffer, FeedbackCount
 from serve.config import ServeConfig
-from serve.correction import Correction
-from serve.desk import OwnDesk, held_here
-from serve.feedback import Limits
-from serve.ledger import Ledger
+from serve.feedback.buffer import Limits
+from serve.feedback.correction import Correction
+from serve.feedback.desk import OwnDesk, held_here
+from serve.feedback.ledger import Ledger
 
 from .conftest import SENTIMENT, Publish
 from .engines import run, until
@@ -54,7 +54,7 @@ def counts(registry: Registry, publish: Publish, make: object, monkeypatch: pyte
     artifact = make(SENTIMENT, 1)
     assert isinstance(artifact, Artifact)
     publish("sentiment", artifact)
-    monkeypatch.setattr("serve.ledger.RETRY_S", 0.02)
+    monkeypatch.setattr("serve.feedback.ledger.RETRY_S", 0.02)
     return Down(registry)
 
 
@@ -118,7 +118,7 @@ def test_a_count_whose_answer_was_lost_is_not_counted_twice(counts: Down, config
 def test_a_registry_that_hangs_holds_up_no_answer_for_long_and_nothing_else(
     counts: Down, config: ServeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.desk.COUNTED_S", 0.1)
+    monkeypatch.setattr("serve.feedback.desk.COUNTED_S", 0.1)
 
     async def main() -> None:
         desk = OwnDesk(counts, config)
@@ -203,7 +203,7 @@ def test_a_search_for_lost_corrections_is_repeated_until_the_registry_answers(
 def test_an_idle_server_lets_texts_go_in_time(
     counts: Down, config: ServeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.desk.SWEEP_S", 0.01)
+    monkeypatch.setattr("serve.feedback.desk.SWEEP_S", 0.01)
 
     async def main() -> None:
         desk = OwnDesk(counts, config, Limits(held=timedelta(seconds=1)))

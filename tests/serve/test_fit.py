@@ -9,8 +9,8 @@ from methods import Artifact, Backbone, Head, Prefix, SoftPrompt, Stack, parts
 from methods.forms import PromptPool
 from methods.heads import RidgeHead, SessionsHead
 from methods.stored import tensors
+from serve.engine.fit import check_fit
 from serve.errors import Integrity
-from serve.fit import check_fit
 
 from .conftest import NAMES, QUIZ, SAME, SENTIMENT, STORY, TOPIC, WORDED
 

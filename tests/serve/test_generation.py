@@ -19,10 +19,10 @@ from methods.words.reasoning import extracted
 from methods.words.settled import settled
 from registry import Move, Registry
 from serve.errors import Invalid
-from serve.generation import Ask, Generation
 from serve.schemas import Input
-from serve.waiting import Queue
-from serve.work import Work
+from serve.work.generation import Ask, Generation
+from serve.work.waiting import Queue
+from serve.work.work import Work
 
 from .conftest import SENTIMENT, STORY, Publish
 from .engines import engine_of, run, until

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from serve import haproxy
-from serve.edge import STEERING
+from serve.edge.edge import STEERING
 from serve.errors import Unavailable
+from serve.replicas import haproxy
 
 from .servers import free_port
 

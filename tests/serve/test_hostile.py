@@ -145,8 +145,8 @@ def test_a_head_without_end_is_cut_off(address: tuple[str, int]) -> None:
 
 
 def test_who_sends_too_slowly_is_not_waited_for(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.connection.HEAD_S", 0.2)
-    monkeypatch.setattr("serve.edge.BODY_S", 0.2)
+    monkeypatch.setattr("serve.edge.connection.HEAD_S", 0.2)
+    monkeypatch.setattr("serve.edge.edge.BODY_S", 0.2)
     with socket.create_connection(address, 10) as silent:
         assert silent.recv(99) == b""
     with socket.create_connection(address, 10) as slow:

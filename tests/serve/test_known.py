@@ -14,8 +14,8 @@ from methods import Artifact
 from registry import Move, Registry, Unavailable
 from serve import report
 from serve.config import ServeConfig
-from serve.engine import PromptEngine, opened
-from serve.known import STATE
+from serve.engine.engine import PromptEngine, opened
+from serve.routing.known import STATE
 from serve.schemas import Input
 
 from .conftest import SENTIMENT, Publish

@@ -13,14 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from methods import Artifact, Backbone
 from registry import Move, Registry
-from serve import metrics
 from serve.api import create_app
 from serve.config import ServeConfig
-from serve.meters import Instrument, Meter, PrometheusMeter, RayMeter
-from serve.metrics import Metrics
-from serve.observer import SILENT, Observer
+from serve.metrics import metrics
+from serve.metrics.meters import Instrument, Meter, PrometheusMeter, RayMeter
+from serve.metrics.metrics import Metrics
+from serve.metrics.observer import SILENT, Observer
+from serve.metrics.traffic import Window
 from serve.schemas import FeedbackStatus
-from serve.traffic import Window
 
 from .conftest import QA, SENTIMENT, STORY, TOPIC, Publish
 from .engines import run
@@ -240,7 +240,7 @@ def test_who_tells_nobody_takes_every_call() -> None:
 
 
 def test_a_server_that_is_cancelled_counts_the_request() -> None:
-    from serve.metered import Metered
+    from serve.metrics.metered import Metered
 
     seen: list[tuple[str, int]] = []
 

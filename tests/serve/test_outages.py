@@ -115,7 +115,7 @@ def url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """A server of the first versions of two prompts, of which there are two each."""
-    monkeypatch.setattr("serve.follower.RETRY_S", 0.1)
+    monkeypatch.setattr("serve.routing.follower.RETRY_S", 0.1)
     for task in (SENTIMENT, TOPIC):
         for seed in (1, 2):
             publish(task.name, make(task, seed))

@@ -13,8 +13,8 @@ from registry import Move, Registry
 from serve import report
 from serve.api import create_app
 from serve.config import ServeConfig
-from serve.engine import PromptEngine
-from serve.push import Announce
+from serve.engine.engine import PromptEngine
+from serve.routing.push import Announce
 
 from .conftest import SENTIMENT, Publish
 from .engines import engine_of, run
@@ -41,7 +41,7 @@ async def asking(
 
 @pytest.fixture(autouse=True)
 def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.follower.INTERVAL_S", 3600)
+    monkeypatch.setattr("serve.routing.follower.INTERVAL_S", 3600)
 
 
 def test_a_server_that_is_asked_follows_at_once_and_says_its_epoch(config: ServeConfig, promoted: Registry) -> None:

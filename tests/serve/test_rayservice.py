@@ -10,10 +10,10 @@ import yaml
 
 from methods import DEFAULT_BACKBONE
 from orchestrator import ray_privacy
-from serve import haproxy
-from serve.app import build
-from serve.environment import from_environment
 from serve.errors import Invalid
+from serve.replicas import haproxy
+from serve.replicas.app import build
+from serve.replicas.environment import from_environment
 
 FILE = Path(__file__).parents[2] / "infra" / "serve.yaml"
 READ = """

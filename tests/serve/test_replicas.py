@@ -19,11 +19,12 @@ import pytest
 from methods import Artifact
 from orchestrator.cluster import started
 from registry import Move, Registry
-from serve import alpha, app, feedback_actor
 from serve.client import Client
 from serve.config import ServeConfig
-from serve.replica import APP
-from serve.scale import Scale
+from serve.feedback import actor as feedback_actor
+from serve.replicas import alpha, app
+from serve.replicas.replica import APP
+from serve.replicas.scale import Scale
 
 from .conftest import SENTIMENT
 from .servers import GOOD, free_port

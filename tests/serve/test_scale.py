@@ -1,7 +1,7 @@
 import pytest
 
 from serve.errors import Invalid
-from serve.scale import Scale
+from serve.replicas.scale import Scale
 
 
 def test_a_number_of_replicas_or_a_range_of_it() -> None:

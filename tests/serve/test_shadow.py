@@ -9,8 +9,8 @@ import pytest
 
 from methods import Answer, Artifact, Chosen, Classified, Generated, Row, Span, Tagged
 from serve.errors import Overloaded, TimedOut
-from serve.shadow import MOST_WAITING, Shadows, distance
-from serve.snapshot import Served
+from serve.routing.shadow import MOST_WAITING, Shadows, distance
+from serve.routing.snapshot import Served
 
 from .conftest import SENTIMENT, Publish
 from .engines import run, until

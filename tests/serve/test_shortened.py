@@ -3,8 +3,8 @@ from dataclasses import replace
 
 from methods import Artifact, Backbone, GenerationHead
 from methods.heads import ReasoningHead
-from serve.shortened import shortened
-from serve.snapshot import Served
+from serve.engine.shortened import shortened
+from serve.routing.snapshot import Served
 
 from .conftest import SENTIMENT, STORY, Publish
 

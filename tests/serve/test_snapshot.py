@@ -11,7 +11,7 @@ from methods import Artifact, Backbone, GenerationHead, LinearHead, SoftPrompt, 
 from registry import Move, Registry
 from serve import errors, report
 from serve.config import ServeConfig
-from serve.engine import PromptEngine
+from serve.engine.engine import PromptEngine
 from serve.schemas import Input
 
 from .conftest import QA, SENTIMENT, STORY, Publish
@@ -200,7 +200,7 @@ def test_a_refused_version_is_tried_again(
     publish: Publish,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serve.follower.RETRY_S", 0.1)
+    monkeypatch.setattr("serve.routing.follower.RETRY_S", 0.1)
 
     async def main() -> None:
         version = publish("sentiment", make(SENTIMENT, 1))

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from serve.split import arm
+from serve.routing.split import arm
 
 KEYS = [f"customer {number}" for number in range(10_000)]
 

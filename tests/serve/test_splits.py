@@ -10,9 +10,9 @@ import torch
 from methods import Artifact, Backbone, LinearHead
 from registry import Move, Registry
 from serve import report
-from serve.engine import Answered, PromptEngine
+from serve.engine.engine import Answered, PromptEngine
+from serve.routing.split import arm
 from serve.schemas import FeedbackRequest, Input
-from serve.split import arm
 
 from .conftest import QA, SENTIMENT, Publish
 from .engines import engine_of, numbers, run, until

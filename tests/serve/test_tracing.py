@@ -8,10 +8,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from serve.meters import PrometheusMeter
-from serve.metrics import Metrics
-from serve.tracing import ENDPOINTS, spans, traced, untraced
-from serve.traffic import Window
+from serve.metrics.meters import PrometheusMeter
+from serve.metrics.metrics import Metrics
+from serve.metrics.tracing import ENDPOINTS, spans, traced, untraced
+from serve.metrics.traffic import Window
 
 
 def test_a_span_has_its_seconds_and_its_counts() -> None:

@@ -1,0 +1,1 @@
+"""The engine: from a reference and a row to an answer."""

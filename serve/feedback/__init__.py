@@ -1,0 +1,1 @@
+"""Corrections: held in memory and nowhere else, lent to a trainer, and counted."""

@@ -1,0 +1,1 @@
+"""The application on Ray Serve: replicas, how many, and what stands before them."""

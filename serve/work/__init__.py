@@ -1,0 +1,1 @@
+"""What goes through the backbone: who waits, whose turn it is, and what runs together."""
