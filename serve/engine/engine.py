@@ -13,6 +13,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from methods import Answer, Artifact, Backbone, Example, GenerationHead, Output, Row, answer, encode
@@ -43,6 +44,7 @@ from .shortened import shortened
 from .stream import Stream
 
 BRINGING = 64  # versions that are loaded and tried at once
+TRIED = 4096
 
 Value = TypeVar("Value")
 Read: TypeAlias = tuple[list[Example], list[Output | BaseException]]
@@ -97,6 +99,7 @@ class PromptEngine:
         self.shadows = Shadows(self._answer_beside, lambda: self.waiting_tokens, QUEUE_TOKENS)
         self._router = Router(registry, self._load, cache(partial(bare, backbone)))
         self._bringing = asyncio.Semaphore(BRINGING)
+        self._tried: LRUCache[str, bool] = LRUCache(TRIED)  # digests of versions that have answered a first row
         self._text = ThreadPoolExecutor(1, thread_name_prefix="text")  # a tokenizer is not for two threads at once
 
     async def close(self) -> None:
@@ -206,7 +209,9 @@ class PromptEngine:
 
     async def _brought(self, version: Version) -> Served:
         served = await self._load(version)
-        await self._answers([Asked("a first row", served, first_row(served.task))], self.work.rush)
+        if version.digest not in self._tried:
+            await self._answers([Asked("a first row", served, first_row(served.task))], self.work.rush)
+            self._tried[version.digest] = True
         return served
 
     async def _answer_beside(self, shadow: Served, row: Row) -> Answer:

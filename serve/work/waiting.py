@@ -124,14 +124,23 @@ class Queue(Generic[Item, Result]):
                 f"the request has {tokens} tokens; one request may have {self._limit}",
                 hint="send fewer inputs at a time",
             )
-        if self.tokens + tokens > self._limit:
+        if self.tokens + tokens > self._room():
             wait_s = math.ceil(self.tokens / self.tokens_per_s) if self.tokens_per_s else 1
             retry_s = min(max(wait_s, 1), LONGEST_RETRY_S)
             raise Overloaded(
-                f"{self.tokens} tokens are waiting already, of the {self._limit} that the server queues",
+                f"{self.tokens} tokens are waiting already, of the {self._room()} that the server queues now",
                 retry_after_s=retry_s,
                 hint=f"try again in {retry_s} s",
             )
+
+    def _room(self) -> int:
+        """Tokens that may wait: the limit, or what can be served by the deadline where that is less.
+
+        Who waits alone is let in, and shows how fast it goes.
+        """
+        if self._deadline_s is None or not self.tokens_per_s or not self.tokens:
+            return self._limit
+        return min(self._limit, int(self._deadline_s * self.tokens_per_s))
 
     def _in_turn(self, tokens: int) -> Iterator[Waiting[Item, Result]]:
         """Those who rush, then the first of every line, then the second of every line, as far as a batch looks."""

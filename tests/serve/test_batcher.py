@@ -181,6 +181,28 @@ def test_the_wait_that_overload_names_follows_from_the_speed() -> None:
     run(main())
 
 
+def test_what_could_not_be_answered_by_its_deadline_is_turned_away_at_once() -> None:
+    """At 50 tokens a second and a deadline of 2 s, 100 tokens may wait; without anybody before it a request may."""
+
+    async def main() -> None:
+        model = Model()
+        async with batching(model, budget=10, deadline_s=2) as queue:
+            await queue.submit([1])
+            model.gate.clear()
+            running = asyncio.create_task(queue.submit([2]))
+            await until(lambda: len(model.batches) == 2)
+            queue.tokens_per_s = 50.0
+            alone = asyncio.create_task(queue.submit(list(range(11))))
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded, match="110 tokens are waiting already, of the 100"):
+                await queue.submit([3])
+            model.gate.set()
+            assert len(await alone) == 11
+            await running
+
+    run(main())
+
+
 def test_a_request_that_never_fits_is_told_so() -> None:
     async def main() -> None:
         async with batching(Model(), queue=50) as queue:

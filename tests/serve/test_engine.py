@@ -214,6 +214,22 @@ def test_tasks_versions_and_forms_share_one_forward(
     run(main())
 
 
+def test_a_version_that_comes_back_is_not_tried_again(
+    tiny: Backbone, registry: Registry, everything: dict[str, Version]
+) -> None:
+    async def main() -> None:
+        async with engine_of(tiny, registry) as engine:
+            for number, forwards in ((2, 1), (1, 0), (2, 0)):
+                registry.promote([Move(f"sentiment:{number}")], actor="ada")
+                with counted(tiny) as sizes:
+                    await engine.follower.sync()
+                assert len(sizes) == forwards
+                (answered,) = await engine.predict([Input(prompt="sentiment", text="good")])
+                assert answered.version.number == number
+
+    run(main())
+
+
 def test_requests_of_different_callers_share_a_forward(
     tiny: Backbone, registry: Registry, everything: dict[str, Version]
 ) -> None:
@@ -330,7 +346,7 @@ def test_a_row_that_waits_too_long_is_named_and_given_up(
         blocking = asyncio.create_task(engine.work.alone(lambda: held.wait(20)))
         try:
             with pytest.raises(errors.TimedOut, match=r"row \d+: it has waited for 0\.1 s and was not run"):
-                await asyncio.gather(*(engine.predict([MIXED[0]] * 250) for _ in range(2)))
+                await engine.predict([MIXED[0]] * 250)
             await until(lambda: engine.waiting_tokens == 0)
         finally:
             held.set()
