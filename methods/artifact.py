@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from .errors import BackboneMismatch, CorruptArtifact
-from .forms import Form, Part, Prefix, PromptPool, SoftPrompt, parts, stack
+from .forms import Form, Part, Prefix, PromptPool, SoftPrompt, on, parts, stack
 from .heads import HEADS, Head
 from .rows.task import Task
 from .runtime.fingerprint import Fingerprint
@@ -66,8 +66,7 @@ class Artifact:
 
     def to(self, device: torch.device) -> "Artifact":
         """What is served of it, on a device; the factors, which only say how it was made, are left out."""
-        form = stack(tuple(moved(part, device) for part in parts(self.form)))
-        return Artifact(self.card, form, self.head and moved(self.head, device))
+        return Artifact(self.card, on(device, self.form), self.head and moved(self.head, device))
 
     def check_backbone(self, backbone: Fingerprint) -> None:
         """Refuse a backbone that this was not trained on.

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
-from .stored import tensors
+from .stored import moved, tensors
 from .types import Place, Placement
 
 
@@ -96,6 +97,11 @@ def positions_taken(form: Form, place: Place) -> int:
                 return 0
 
     return sum(taken(part) for part in parts(form))
+
+
+def on(device: torch.device, form: Form) -> Form:
+    """The same form on a device."""
+    return stack(tuple(moved(part, device) for part in parts(form)))
 
 
 def detached(form: Form) -> Form:

@@ -12,6 +12,8 @@ Length: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]  # virtual tokens, or
 Rank: TypeAlias = Annotated[int, Field(ge=1, le=10_000)]
 Rate: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Weight: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Ridge: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # without one, few rows have no single answer
+Features: TypeAlias = Annotated[int, Field(ge=0, le=100_000)]  # random ones; 0 reads the states as they are
 Temperature: TypeAlias = Annotated[float, Field(ge=1, le=1_000)]  # a teacher is smoothed, never sharpened
 
 Method = TypeVar("Method")

@@ -18,6 +18,7 @@ class TaskJob(Spec):
     labels: tuple[str, ...]
     digests: dict[str, str]  # split -> sha256 of the file
     rows: dict[str, int]  # split -> good rows; of a few-shot run, the training rows that it draws
+    session: bool = False  # whether it is learned beside labels that are known, so that one of its own is enough
 
     @property
     def held_out(self) -> Split:
@@ -32,6 +33,8 @@ class TaskJob(Spec):
             InvalidSetting: too few labels.
         """
         name, wording = self.task.name, self.task.text_prompt
+        if self.session and len(self.labels) == 1:
+            return methods.Task(name, self.task.kind, (*self.labels, ""))
         if wording is None:
             return methods.Task(name, self.task.kind, self.labels)
         try:
@@ -54,6 +57,7 @@ class Job(Spec):
     start: str | None = None  # the versions to start from, pinned
     teachers: str | None = None  # the versions to learn from, pinned
     dp: Spending | None = None  # of a private run
+    after: int | None = None  # of a session: the newest version of its prompt as it begins, 0 for none
     earlier: tuple[TaskJob, ...] = ()  # the sessions before, by whose held-out rows a session is judged as well
     threads: int = Field(ge=1)
 

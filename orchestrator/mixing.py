@@ -13,6 +13,7 @@ from registry.canonical import digest_of
 from registry.references import check_name
 
 from .errors import InvalidSpec
+from .spending import mixed
 from .start import pinned
 
 SHARED = "shared/"
@@ -111,13 +112,14 @@ def _name(versions: Sequence[Version], name: str | None) -> str:
 
 def _artifact(made: Mixture, portions: Sequence[Portion], called: str) -> Artifact:
     """The mix with its card; it has no metrics and no data of its own, its parents have theirs."""
+    dp = mixed({one.reference: one.artifact.card.to_json() for one in portions})
     card = Card(
         name=called if made.task else SHARED + called.removeprefix(SHARED),
         task=_named(made.task, portions, called),
         method="mix",
         hyperparameters={},
         backbone=portions[0].artifact.card.backbone,
-        training={"mix": _shares(portions)},
+        training={"mix": _shares(portions)} | ({"dp": dp.model_dump(mode="json")} if dp else {}),
         package_version=version("promptctl"),
     )
     return Artifact(card, made.form, made.head, made.factors)

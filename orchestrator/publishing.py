@@ -87,4 +87,5 @@ def _version(registry: Registry, edition: Edition, name: str, blob: bytes, paren
         run_id=edition.job.run_id,
         attempt=edition.run.attempt,
         parents=parents,
+        after=edition.job.after,
     )

@@ -18,7 +18,7 @@ from registry import Registry, RegistryError, Run, Version
 from . import events
 from .access import opened
 from .continual.card import CORRECTIONS, sessions_of
-from .errors import InvalidSpec
+from .errors import InvalidSpec, SourceNotFound
 from .fitting import Given, fit
 from .job import Job, TaskJob
 from .progress import Show, shown
@@ -33,10 +33,10 @@ from .tasks import find
 from .tracking import Tracker
 
 
-def train(spec: RunSpec, settings: Settings, show: Show) -> RunReport:
-    """A new run. Nothing is published unless all of it succeeds."""
+def train(spec: RunSpec, settings: Settings, show: Show, after: int | None = None) -> RunReport:
+    """A new run. Nothing is published unless all of it succeeds, and `after` is still the prompt's newest version."""
     with opened(settings) as registry:
-        job = plan(spec, settings, registry, show)
+        job = plan(spec, settings, registry, show).model_copy(update={"after": after})
         run = registry.start_run(job.run_id, job.model_dump(mode="json"), actor=settings.actor)
         return _carry_out(job, run, settings, registry, show)
 
@@ -64,8 +64,8 @@ def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> J
             hint="--method mpt --set distillation=0.9, several --tasks, and no --from",
         )
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    tasks = tuple(_check(find(registry, name), spec, show) for name in spec.tasks)
     start = spec.start and pinned(registry, spec.start)
+    tasks = tuple(_check(find(registry, name), spec, show) for name in spec.tasks)
     teachers = spec.teachers and pinned(registry, spec.teachers, "--teachers")
     rows = sum(task.rows["train"] for task in tasks)
     origins = versions(registry, start) if start else []
@@ -107,6 +107,7 @@ def _check(task: TaskSpec, spec: RunSpec, show: Show) -> TaskJob:
         labels=first.labels,
         digests={split: source.sha256 for split, source in found.items()},
         rows=rows | {"train": len(few(task.kind, first.rows, spec.shots, spec.seed))},
+        session=spec.method in CONTINUAL and spec.start is not None,
     )
     text_prompt = job.resolved().text_prompt
     for template in text_prompt.templates if text_prompt else ():
@@ -120,7 +121,10 @@ def earlier(origins: Sequence[Version], registry: Registry, show: Show) -> Itera
     for version in origins:
         for name in sessions_of(version):
             if name in known:
-                yield _held_out(find(registry, name), version)
+                try:
+                    yield _held_out(find(registry, name), version)
+                except SourceNotFound:
+                    show.say(f"the held-out rows of task {name} are not where it says, so it is not judged")
             elif name != CORRECTIONS:
                 show.say(f"task {name} of an earlier session is no longer there, so it is not judged")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import methods
+from methods.continual import CONTINUAL
 from methods.privacy.accounting import Mechanism
 from methods.privacy.training import sample_rate, train_privately
 from registry import Registry
@@ -45,10 +46,15 @@ class Recipe:
         """
         card = version.artifact.card
         training: Any = card.training
+        if card.method in CONTINUAL:
+            raise InvalidSpec(
+                f"{version.reference} learned in sessions, by {card.method}; no shadow can learn those again",
+                hint="its bytes say more than its answers do, so guard them like the rows; audits are of other methods",
+            )
         if card.method not in methods.METHODS or "epochs" not in training:
             raise InvalidSpec(
                 f"{version.reference} does not say how it was trained, so nothing like it can be",
-                hint="audit a version that promptctl train published, by a method that does not learn on",
+                hint="audit a version that promptctl train published",
             )
         if training["teachers"]:
             raise InvalidSpec(f"{version.reference} learned from versions that saw all rows; no shadow can do without")

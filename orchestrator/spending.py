@@ -71,7 +71,7 @@ def planned(spec: RunSpec, rows: int, run_id: str, origins: Sequence[Version]) -
         steps=steps,
         accountant=ACCOUNTANT,
         runs=runs,
-        total=Budget(epsilon=sum(one.epsilon for one in runs.values()), delta=sum(one.delta for one in runs.values())),
+        total=_sum(runs),
         uncounted=tuple(reference for reference, one in earlier.items() if one is None),
     )
 
@@ -80,6 +80,27 @@ def recorded(card: Mapping[str, Any]) -> Spending | None:
     """What a version's card says that it spent; none where it was trained without a budget."""
     found = (card.get("training") or {}).get("dp")
     return found and Spending.model_validate(found)
+
+
+def mixed(cards: Mapping[str, Mapping[str, Any]]) -> Spending | None:
+    """What a mix of versions has spent, by their references: nothing itself, and all that its parents have.
+
+    None where no parent has a budget, and so nothing is bounded.
+    """
+    earlier = {reference: recorded(card) for reference, card in cards.items()}
+    known = [one for one in earlier.values() if one]
+    if not known:
+        return None
+    runs = {run: budget for one in known for run, budget in one.runs.items()}
+    uncounted = {name for one in known for name in one.uncounted} | {name for name, one in earlier.items() if not one}
+    nothing = {"epsilon": 0.0, "delta": 0.0, "noise_multiplier": 0.0, "clip": 0.0, "sample_rate": 0.0, "steps": 0}
+    return Spending.model_validate(
+        nothing | {"accountant": ACCOUNTANT, "runs": runs, "total": _sum(runs), "uncounted": sorted(uncounted)}
+    )
+
+
+def _sum(runs: Mapping[str, Budget]) -> Budget:
+    return Budget(epsilon=sum(one.epsilon for one in runs.values()), delta=sum(one.delta for one in runs.values()))
 
 
 def _check(method: methods.Method) -> None:

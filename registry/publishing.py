@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from .database import locked
@@ -30,6 +30,7 @@ class Draft:
     attempt: int | None
     parents: Sequence[Parent]
     message: str
+    after: int | None = None  # the newest number that the prompt may have, 0 for none; without one, any
 
 
 def reserve(session: Session, draft: Draft) -> Version:
@@ -40,6 +41,7 @@ def reserve(session: Session, draft: Draft) -> Version:
         select(VersionRow).where(VersionRow.prompt_id == prompt.id, VersionRow.idempotency_key == draft.idempotency_key)
     )
     if version is None:
+        _check_newest(session, draft, prompt)
         version = _pending(draft, prompt)
         prompt.next_number += 1
         session.add(version)
@@ -57,9 +59,22 @@ def reserve(session: Session, draft: Draft) -> Version:
 def finish(session: Session, version: Version, draft: Draft) -> Version:
     """Make a PENDING version READY; its blob is in the store and was read back."""
     fence(session, draft.run_id, draft.attempt)
+    _check_newest(session, draft, _locked_prompt(session, draft))
     session.get_one(VersionRow, version.id, with_for_update={"key_share": True}).state = "READY"
     session.flush()
     return _record(session, version.id)
+
+
+def _check_newest(session: Session, draft: Draft, prompt: PromptRow) -> None:
+    """Refuse a draft that goes on from what is no longer the newest: the prompt is locked, so it stays so."""
+    ready = select(func.max(VersionRow.number)).where(VersionRow.prompt_id == prompt.id, VersionRow.state == "READY")
+    newest = session.scalar(ready) or 0
+    if draft.after is not None and newest != draft.after:
+        began = f"from {prompt.name}:{draft.after}" if draft.after else "as the first"
+        raise Conflict(
+            f"{prompt.name}:{newest} was published since this version was begun {began}; it is not published",
+            hint=f"give the command again, to go on from {prompt.name}:{newest}",
+        )
 
 
 def _locked_prompt(session: Session, draft: Draft) -> PromptRow:

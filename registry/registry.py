@@ -56,8 +56,13 @@ class Registry:
         attempt: int | None = None,
         parents: Sequence[Parent] = (),
         message: str = "",
+        after: int | None = None,
     ) -> Version:
-        """The next version of a prompt. The same key for the same prompt always gives the same version."""
+        """The next version of a prompt. The same key for the same prompt always gives the same version.
+
+        Raises:
+            Conflict: the newest version is no longer number `after` (0: none), or the run has a newer attempt.
+        """
         draft = Draft(
             name=check_name(name, "prompt"),
             digest=digest_of(blob),
@@ -69,6 +74,7 @@ class Registry:
             attempt=attempt,
             parents=parents,
             message=message,
+            after=after,
         )
         with self._database.write() as session:
             version = publishing.reserve(session, draft)

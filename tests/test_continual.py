@@ -13,13 +13,16 @@ from methods import Artifact, Backbone, Row, encode, predict
 from methods.continual.version import block_digests, learned_of
 from orchestrator import runs
 from orchestrator.access import opened
+from orchestrator.answering import ready
 from orchestrator.continual.sessions import learn
 from orchestrator.continual.tracking import FOLDER, keep, mlflow_run
+from orchestrator.errors import InvalidSpec
 from orchestrator.publishing import RunReport
 from orchestrator.settings import Settings
+from orchestrator.shadows import Recipe
 from orchestrator.specs import TaskSpec
 from orchestrator.tasks import put
-from registry import Registry, Version
+from registry import Conflict, Registry, Version
 from serve.schemas import Input
 from tests.methods.sessions import SMALL
 from tests.published import published, soft
@@ -64,11 +67,12 @@ def test_a_drawing_is_kept_with_the_run_that_learned_the_session(
 ) -> None:
     (drawing := tmp_path / "memory.svg").write_text("<svg/>")
     known = mlflow_run(registry, "assistant:2")
+    down = settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    # first, because MLflow remembers in this process where a run's files lie
+    assert keep(down, known, [drawing]) == "MLflow did not take the drawing (MlflowException)"
     assert keep(settings, known, [drawing]) == f"also in MLflow, run {known}"
     kept = MlflowClient(settings.tracking_uri).list_artifacts(known, FOLDER)
     assert [one.path for one in kept] == [f"{FOLDER}/memory.svg"]
-    down = settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
-    assert keep(down, known, [drawing]) == "MLflow did not take the drawing (MlflowException)"
 
 
 def artifact(registry: Registry, reference: str) -> Artifact:
@@ -110,7 +114,9 @@ def test_the_card_names_the_digest_of_every_block_and_old_blocks_keep_theirs(reg
     first, second = (card(registry, f"paper:{number}")["training"]["blocks"] for number in (1, 2))
     assert (len(first), len(second), second[0]) == (1, 2, first[0])
     assert first[0] != second[1]
-    assert block_digests(learned_of(artifact(registry, "paper:2"))) == second
+    rows = card(registry, "paper:2")["training"]["head_rows"]
+    assert rows == [2, 3]
+    assert block_digests(learned_of(artifact(registry, "paper:2")), rows) == second
     trained_once = [card(registry, f"assistant:{number}")["training"]["blocks"] for number in (1, 2)]
     assert trained_once[0] == trained_once[1]
     assert len(trained_once[0]) == 1
@@ -148,6 +154,71 @@ def test_a_session_that_is_stopped_resumes_to_the_bytes_that_it_would_have_had(
     assert [row.digest for row in report.rows] == [row.digest for row in whole.rows]
 
 
+def test_the_card_says_what_sums_are_kept_and_to_guard_them(registry: Registry) -> None:
+    said = card(registry, "assistant:2")["training"]["statistics"]
+    assert {key: said[key] for key in ("kept", "minimum", "rows")} == {
+        "kept": ["counts", "gram", "sums"],
+        "minimum": 3,
+        "rows": 4 * 5,  # of each of five labels
+    }
+    assert said["guard"].startswith("like the rows")
+    assert "statistics" not in card(registry, "paper:2")["training"]
+
+
+def test_a_session_that_another_one_overtook_is_not_published(settings: Settings, registry: Registry) -> None:
+    """Two runs begin from assistant:2; the second one to end would leave out what the first one learned."""
+
+    class Overtaking(Heard):
+        def say(self, text: str) -> None:
+            if text == "publishing":
+                registry.publish("assistant", b"another", {}, idempotency_key="another", actor="bob")
+
+    with pytest.raises(Conflict, match="assistant:3 was published since this version was begun from assistant:2"):
+        list(learn(spec("places"), settings, Overtaking()))
+    assert [version.number for version in registry.versions("assistant")] == [3, 2, 1]
+
+
+def test_what_an_older_version_leaves_behind_is_said_and_the_next_run_asks_which_one(
+    settings: Settings, registry: Registry
+) -> None:
+    heard = Heard()
+    list(learn(spec("places", start="assistant:1"), settings, heard))
+    assert "assistant:1 does not know colours, which assistant:2 does; it stays behind" in heard.lines
+    with pytest.raises(Conflict, match="they grew apart") as caught:
+        again(settings, "colours")
+    assert "--from assistant:3 or --from assistant:2" in caught.value.hint
+    again(settings, "colours", start="assistant:3")
+    (report,) = again(settings, "moods")
+    assert card(registry, report.rows[0].reference)["training"]["sessions"] == ["moods", "places", "colours", "moods"]
+
+
+def test_a_task_of_one_label_is_a_session_after_the_first(
+    settings: Settings, registry: Registry, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "rooms.jsonl", [{"text": f"{one} room", "label": "room"} for one in ("a", "the", "old")])
+    rooms = TaskSpec.model_validate({"name": "rooms", "kind": "classification", "train": file, "validation": file})
+    put(registry, [rooms], actor="ada", replace=False)
+    again(settings, "rooms", "places")
+    assert card(registry, "assistant:4")["task"]["labels"][-3:] == ["room", "hotel", "tower"]
+    assert 0 <= card(registry, "assistant:4")["metrics"]["accuracy.rooms"] <= 1
+    with pytest.raises(Exception, match="1 label"):
+        again(settings, "rooms", name="other")
+
+
+def test_held_out_rows_that_are_gone_leave_a_gap_and_that_is_said(
+    settings: Settings, registry: Registry, tmp_path: Path
+) -> None:
+    moods = TaskSpec.model_validate(registry.task("moods").spec)
+    test = tmp_path / "test.jsonl"
+    shutil.copy(str(moods.test), test)
+    put(registry, [moods.model_copy(update={"test": str(test)})], actor="ada", replace=True)
+    test.unlink()
+    heard = Heard()
+    list(learn(spec("places"), settings, heard))
+    assert "the held-out rows of task moods are not where it says, so it is not judged" in heard.lines
+    assert set(card(registry, "assistant:3")["metrics"]) == {"accuracy", "accuracy.colours", "accuracy.places"}
+
+
 def test_a_branch_of_another_name_begins_where_it_is_told_to(settings: Settings, registry: Registry) -> None:
     again(settings, "places", "colours", name="branch", start="assistant:1")
     assert card(registry, "branch:1")["training"]["sessions"] == ["moods", "places"]
@@ -164,6 +235,14 @@ def test_a_task_that_comes_again_adds_to_what_is_known_of_its_labels(settings: S
     assert third["training"]["sessions"] == ["moods", "colours", "moods"]
     counts = artifact(registry, "assistant:3").factors["counts"]
     assert counts.tolist() == [8, 8, 4, 4, 4]
+
+
+@pytest.mark.parametrize("reference", ["assistant:2", "paper:2"])
+def test_an_audit_says_why_sessions_are_not_learned_again(
+    settings: Settings, registry: Registry, reference: str
+) -> None:
+    with pytest.raises(InvalidSpec, match=f"{reference} learned in sessions, by coda; no shadow can"):
+        Recipe.of(registry, ready(registry, reference, settings.backbone))
 
 
 def test_no_text_of_a_session_is_written_anywhere(first: Settings) -> None:
@@ -229,6 +308,10 @@ def pairs(data: Path) -> TaskSpec:
         (("pairs", "places"), {"name": "other"}, "pairs answers pair rows, and task 'places' has classification rows"),
         (("pairs",), {"name": "other", "start": "assistant:1"}, "assistant:1 answers classification rows"),
         (("places",), {"start": "assistant:1*2"}, "from one version"),
+        (("places",), {"cache_activations": True}, "do nothing for it"),
+        (("places",), {"gradient_checkpointing": True}, "do nothing for it"),
+        (("places",), {"hyperparameters": {"random_features": -5}}, "random_features"),
+        (("places",), {"hyperparameters": {"ridge": 0.0}}, "ridge"),
     ],
 )
 def test_what_no_session_can_have_is_refused_before_the_first_of_them(
@@ -261,7 +344,7 @@ def test_a_session_of_labels_with_too_few_rows_fails_and_publishes_nothing(
     file = written(tmp_path / "few.jsonl", rows)
     few = TaskSpec.model_validate({"name": "few", "kind": "classification", "train": file, "validation": file})
     put(registry, [few], actor="ada", replace=False)
-    with pytest.raises(Exception, match="2 of 2 labels have fewer than 3 rows") as caught:
+    with pytest.raises(Exception, match="2 of 2 labels have fewer than 3 different rows") as caught:
         again(settings, "few")
     assert CANARY not in str(caught.value)
     assert [version.number for version in registry.versions("assistant")] == [2, 1]

@@ -49,6 +49,14 @@ def test_every_other_order_shuffles_the_labels_over_sessions_of_the_same_sizes(s
     assert parts == ordered(stream, order), "the same order is the same again"
 
 
+def test_a_stream_comes_with_the_package_and_one_of_that_name_in_the_home_goes_before_it(tmp_path: Path) -> None:
+    ours = load("clinc150-10x15", tmp_path)
+    assert (ours.task, [len(session.labels) for session in ours.sessions]) == ("clinc150", [15] * 10)
+    assert [session.name for session in ours.sessions] == sorted(session.name for session in ours.sessions)
+    (tmp_path / "clinc150-10x15.toml").write_text(CUT)
+    assert load("clinc150-10x15", tmp_path).task == "clinc"
+
+
 def test_orders_differ(stream: Stream) -> None:
     assert len({tuple(ordered(stream, order)) for order in range(5)}) == 5
 

@@ -23,14 +23,14 @@ from ..errors import InvalidSetting
 from ..forms import Form, PromptPool
 from ..heads import RidgeHead
 from ..heads.ridge import new_ridge_head
-from ..hyperparameters import Length, Rate, Weight
+from ..hyperparameters import Features, Length, Rate, Ridge, Weight
 from ..prompt import PromptModule, Start
 from ..rows.task import Task
 from ..runtime.backbone import Backbone
 from ..schedules import ScheduleName
 from ..training import Plan
 from .blocks import new_rows, orthogonality
-from .fitting import appended, fitted
+from .fitting import appended, fitted, form_of
 from .learned import Learned, Session, Watch, joined
 from .reading import statistics
 from .statistics import Statistics, check_enough
@@ -47,9 +47,9 @@ class CodaPrompt:
     length: Length = 4  # positions of a prefix; the paper's 8 are 4 keys and 4 values
     layers: int | str = "last:3"
     head: Literal["incremental-ridge", "sessions"] = "incremental-ridge"
-    random_features: int = 3072
+    random_features: Features = 3072
     read_layers: int | str = "last:3"
-    ridge: Weight = 0.1
+    ridge: Ridge = 0.1
     penalty: Weight = 0.0
     schedule: ScheduleName = "cosine"
     learning_rate: Rate = 2e-3
@@ -60,10 +60,10 @@ class CodaPrompt:
         if self.head == "sessions":
             learner = fitted(backbone, self, before and Start(before.form), session, plan, watch)
             labels, head = appended(before, session, learner)
-            return Learned(labels, learner.prompts.fold(0), head)
+            return Learned(labels, form_of(learner), head)
         if before is None:
             check_enough(session)
-            form = fitted(backbone, self, None, session, plan, watch).prompts.fold(0)
+            form = form_of(fitted(backbone, self, None, session, plan, watch))
             layers = chosen_layers(self.read_layers, backbone.layout(backbone.place).layers, backbone.place)
             drawn = torch.Generator().manual_seed(plan.seed)
             return ridged(

@@ -22,9 +22,10 @@ from ..prompt import PromptModule, Start
 from ..rows.task import Task
 from ..runtime.backbone import Backbone
 from ..schedules import ScheduleName
+from ..stored import moved
 from ..training import Plan
 from ..types import Place
-from .fitting import appended, fitted
+from .fitting import appended, fitted, form_of
 from .learned import Learned, Session, Watch
 
 SPREAD = 0.02  # standard deviation of new prompts
@@ -49,7 +50,7 @@ class DualPrompt:
         """The G-prompt trained on, a new E-prompt with its key, new head rows."""
         learner = fitted(backbone, self, before and Start(before.form), session, plan, watch)
         labels, head = appended(before, session, learner)
-        return Learned(labels, learner.prompts.fold(0), head)
+        return Learned(labels, form_of(learner), head)
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
@@ -104,7 +105,8 @@ class DualModule(PromptModule):
             self._place,
             1,
         )
-        return Stack((Prefix(self.general.detach().clone(), below, self._place), _joined(self._before, new)))
+        before = self._before and moved(self._before, key.device)
+        return Stack((Prefix(self.general.detach().clone(), below, self._place), _joined(before, new)))
 
 
 def _taken(

@@ -14,7 +14,7 @@ from ..prefix_tuning import PrefixTuning
 from ..prompt import Start
 from ..runtime.backbone import Backbone
 from ..training import Plan
-from .fitting import appended, fitted, learner_of, run, sessions_head
+from .fitting import appended, fitted, form_of, learner_of, run, sessions_head
 from .learned import Learned, Session, Watch, joined
 
 
@@ -33,7 +33,7 @@ class MaskedFineTuning:
         """The same prefix, trained on."""
         learner = fitted(backbone, prefix(self), before and Start(before.form), session, plan, watch)
         labels, head = appended(before, session, learner)
-        return Learned(labels, learner.prompts.fold(0), head)
+        return Learned(labels, form_of(learner), head)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FineTuning(MaskedFineTuning):
                 for name in ("weight", "bias"):
                     getattr(head, name)[: len(old.of)].copy_(getattr(old, name))
         run(learner, everything, plan, watch)
-        return Learned(labels, learner.prompts.fold(0), appended(None, everything, learner)[1])
+        return Learned(labels, form_of(learner), appended(None, everything, learner)[1])
 
 
 def prefix(method: MaskedFineTuning) -> PrefixTuning:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 
 from ..errors import InvalidSetting
+from ..forms import Form, on
 from ..heads import LinearHead, SessionsHead
 from ..learner import Learner
 from ..prompt import Method, Start
@@ -44,13 +45,18 @@ def run(learner: Learner, session: Session, plan: Plan, watch: Watch) -> None:
         raise InvalidSetting("a session of no epoch teaches nothing", hint="--epochs 1 or more")
 
 
+def form_of(learner: Learner) -> Form:
+    """Its prompt, on the CPU as everything that is learned."""
+    return on(torch.device("cpu"), learner.prompts.fold(0))
+
+
 def appended(before: Learned | None, session: Session, learner: Learner) -> tuple[tuple[str, ...], SessionsHead]:
     """All labels, and the head with the session's rows behind those that were there, which stay what they are."""
     labels, of = joined(before, session)
     _, head = learner.fold(0)
     if not isinstance(head, LinearHead):
         raise InvalidSetting("a session learns labels; its head has to be linear")
-    weight, bias = head.weight[: len(of)], head.bias[: len(of)]
+    weight, bias = head.weight[: len(of)].cpu(), head.bias[: len(of)].cpu()
     if before is None:
         return labels, SessionsHead(weight, bias, of, head.pooling)
     old = sessions_head(before)

@@ -10,7 +10,7 @@ import torch
 
 from ..heads import RidgeHead
 from ..heads.ridge import new_ridge_head
-from ..hyperparameters import Weight
+from ..hyperparameters import Features, Ridge
 from ..runtime.backbone import Backbone
 from ..training import Plan
 from .coda import ridged
@@ -24,8 +24,8 @@ class IncrementalRidge:
     name: ClassVar[str] = "ridge"
     joint: ClassVar[bool] = False
     told: ClassVar[bool] = False
-    random_features: int = 0
-    ridge: Weight = 0.1
+    random_features: Features = 0
+    ridge: Ridge = 0.1
 
     def learn(self, backbone: Backbone, before: Learned | None, session: Session, plan: Plan, watch: Watch) -> Learned:
         """The sums of one more session."""
@@ -42,4 +42,4 @@ class RandomFeatureRidge(IncrementalRidge):
     """On random features of it."""
 
     name: ClassVar[str] = "ridge-random"
-    random_features: int = 3072
+    random_features: Features = 3072

@@ -22,7 +22,7 @@ from ..runtime.backbone import Backbone
 from ..runtime.pool import weights
 from ..schedules import ScheduleName
 from ..training import Plan
-from .fitting import appended, fitted
+from .fitting import appended, fitted, form_of
 from .learned import Learned, Session, Watch
 
 SPREAD = 0.02  # standard deviation of new prompts
@@ -48,7 +48,7 @@ class L2P:
         """The pool trained on, new head rows."""
         learner = fitted(backbone, self, before and Start(before.form), session, plan, watch)
         labels, head = appended(before, session, learner)
-        return Learned(labels, learner.prompts.fold(0), head)
+        return Learned(labels, form_of(learner), head)
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None
@@ -71,17 +71,19 @@ class PoolModule(PromptModule):
     """A pool, all of which trains."""
 
     asks = True
+    attentions: Tensor
 
     def __init__(self, method: L2P, pool: PromptPool) -> None:
         super().__init__()
         self.schedule = method.schedule
         self._pull, self._pool = method.pull, pool
+        self.register_buffer("attentions", pool.attentions, persistent=False)
         self.keys, self.components = nn.Parameter(pool.keys.clone()), nn.Parameter(pool.components.clone())
 
     def forms(self) -> Sequence[Form]:
         """The pool."""
         pool = self._pool
-        return [PromptPool(self.keys, pool.attentions, self.components, pool.layers, pool.blocks, pool.place, pool.top)]
+        return [PromptPool(self.keys, self.attentions, self.components, pool.layers, pool.blocks, pool.place, pool.top)]
 
     def added_loss(self, query: Tensor) -> Tensor:
         """The pull: one minus the cosine of query and each key that it chose, the mean over keys and layers."""

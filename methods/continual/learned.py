@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 from ..errors import InvalidRow
-from ..forms import Form
+from ..forms import Form, on
 from ..heads import Head
 from ..rows.encoding import Example
 from ..runtime.backbone import Backbone
+from ..stored import moved
 from ..training import Plan, Step
 
 Watch = Callable[[Step], None]
@@ -37,13 +39,20 @@ class Session:
 
 @dataclass(frozen=True)
 class Learned:
-    """What is known after some sessions: it answers by itself, and the next session goes on from it."""
+    """What is known after some sessions: it answers by itself, and the next session goes on from it.
+
+    Its tensors are on the CPU, as a version's file has them; whoever answers with it takes it along with `on`.
+    """
 
     labels: tuple[str, ...]  # in the order in which they came
     form: Form
     head: Head
     factors: Mapping[str, Tensor] = field(default_factory=dict)  # statistics that are never served
     alone: tuple["Learned", ...] = ()  # one for each session, of a method that must be told which is asked
+
+    def on(self, device: torch.device) -> tuple[Form, Head]:
+        """What answers, on a device."""
+        return on(device, self.form), moved(self.head, device)
 
 
 class ContinualMethod(Protocol):

@@ -20,7 +20,7 @@ from ..rows.task import Task
 from ..runtime.backbone import Backbone
 from ..schedules import ScheduleName
 from ..training import Plan
-from .fitting import appended, fitted
+from .fitting import appended, fitted, form_of
 from .learned import Learned, Session, Watch
 
 SPREAD = 0.02  # standard deviation of new prompts
@@ -42,7 +42,7 @@ class ProgressivePrompts:
         """One more soft prompt, and a head for the session alone."""
         learner = fitted(backbone, self, before and Start(before.form), session, plan, watch)
         labels, head = appended(None, session, learner)
-        own = Learned(labels, learner.prompts.fold(0), head)
+        own = Learned(labels, form_of(learner), head)
         return replace(own, alone=((*before.alone, own) if before else (own,)))
 
     def build(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..forms import Form
+from ..forms import Form, on
 from ..heads import Head, RidgeHead
 from ..rows.batches import micro_batches
 from ..rows.collation import collate
@@ -14,6 +14,7 @@ from ..runtime.activations import Activations, first_changed
 from ..runtime.backbone import Backbone, States
 from ..runtime.bank import Bank
 from ..runtime.reading import prompted, read
+from ..stored import moved
 from ..types import Batch
 from .learned import Learned, Session
 from .statistics import Statistics, check_enough
@@ -42,7 +43,8 @@ class Judge:
 
     @torch.no_grad()
     def _answers(self, learned: Learned, examples: Sequence[Example]) -> Iterator[tuple[list[int], Tensor]]:
-        bank = Bank.of([learned.form])
+        form, head = learned.on(self._backbone.device)
+        bank = Bank.of([form])
         for places in micro_batches([example.length for example in examples]):
             chosen = [examples[place] for place in places]
             batch = collate(self._backbone, chosen)
@@ -50,7 +52,7 @@ class Judge:
             below = self._known.below(chosen, batch) if held else None
             query = self._known.queries(chosen) if held else None
             owner = torch.zeros(len(chosen), dtype=torch.long, device=self._backbone.device)
-            (found,) = read(self._backbone, batch, bank, owner, [learned.head], below, query=query)
+            (found,) = read(self._backbone, batch, bank, owner, [head], below, query=query)
             yield places, found.logits
 
 
@@ -65,6 +67,7 @@ def statistics(
     """
     examples = session.examples
     check_enough(session)
+    form, head = on(backbone.device, form), moved(head, backbone.device)
     places = torch.tensor(of)
 
     def features() -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,8 +1,14 @@
-"""What a ridge head needs of rows: sums over all of them, which add up over sessions and hold no row.
+"""What a ridge head needs of rows: sums over all of them, which add up over sessions.
 
 W = (G + ridge * I)^-1 S with G the sum of f f^T and S the sum of each label's features f. Sums of sessions give exactly
-what all rows together give (Zhuang et al., 2022, "ACIL", theorem 1; RanPAC, section 3.3). A sum of few rows
-would be near to a row, so a session needs `minimum` rows of every label.
+what all rows together give (Zhuang et al., 2022, "ACIL", theorem 1; RanPAC, section 3.3). A row that comes twice counts
+twice, so that this holds for any split.
+
+Sums hold no text, and yet tell much. Two consecutive versions and the backbone give the features of a session of few
+rows: the difference of their G has the span of those rows. While there are fewer rows than features, one version tells
+whether a given text was among them. Features are embeddings, and most short texts can be read out of those (Morris et
+al., 2023, "Text Embeddings Reveal (Almost) As Much As Text"). So files with these sums are to be guarded like the rows.
+A session needs `MINIMUM` different rows of every label; that keeps a sum from being one row, and no more than that.
 """
 
 from collections import Counter
@@ -15,7 +21,7 @@ from torch import Tensor
 from ..errors import InvalidRow
 from .learned import Session
 
-MINIMUM = 3  # rows of a label in one session
+MINIMUM = 3  # different rows of a label in one session
 
 
 @dataclass(frozen=True)
@@ -70,15 +76,16 @@ class Statistics:
 
 
 def check_enough(session: Session) -> None:
-    """Refuse a session whose sums would be near to a row.
+    """Refuse a session with a sum of too few rows; equal ones are one here, however often they come.
 
     Raises:
         InvalidRow: saying how many labels have too few rows.
     """
-    counts = Counter(example.label for example in session.examples)
+    different = {(one.label, *one.input_ids, -1, *one.token_type_ids) for one in session.examples}
+    counts = Counter(label for label, *_ in different)
     labels = len(session.labels)
     if short := sum(counts[place] < MINIMUM for place in range(labels)):
         raise InvalidRow(
-            f"{short} of {labels} labels have fewer than {MINIMUM} rows; sums of so few would be near to a row",
+            f"{short} of {labels} labels have fewer than {MINIMUM} different rows; a sum of so few is near to a row",
             hint="wait for more rows of each label, or train with --set head=sessions",
         )

@@ -56,7 +56,8 @@ def report(reference: str, plot: Path | None, output: str) -> None:
 
     settings = Settings()
     with opened(settings) as registry:
-        found, run = memory(registry, reference), mlflow_run(registry, reference)
+        found = memory(registry, reference)
+        run = mlflow_run(registry, found.reference)
     names = [one.name for one in found.sessions]
     folder = settings.home / "continual"
     files = [plot] if plot else [folder / f"{found.reference.replace(':', '-')}.{kind}" for kind in ("png", "svg")]
@@ -83,7 +84,8 @@ def _show(found: "Memory") -> None:
 
 
 @continual.command()
-@click.option("--stream", required=True, metavar="NAME|FILE", help="A TOML file, or NAME.toml in the home's streams/.")
+@click.option("--stream", required=True, metavar="NAME|FILE", 
+              help="A TOML file, NAME.toml in the home's streams/, or clinc150-10x15.")  # fmt: skip
 @click.option("--methods", default="coda,ftpp,ncm,ridge-random", show_default=True, metavar="NAME,...",
               help=f"What to compare: {', '.join(METHODS)}.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Orders of the stream.")
@@ -117,6 +119,7 @@ def bench(
 
     \b
     promptctl continual bench --stream stream.toml --methods coda,ftpp,ncm,joint --seeds 3
+    promptctl continual bench --stream clinc150-10x15     where a task clinc150 is registered
     """
     from rich.console import Console
 
@@ -126,16 +129,24 @@ def bench(
     from ..continual import bench as benched
     from ..continual.plot import draw
     from ..continual.streams import load, ordered
+    from ..errors import RunFailed
     from ..progress import Bars
     from ..settings import Settings
 
     settings, names = Settings(), [name for name in methods.split(",") if name]
+    if not names:
+        raise click.UsageError("nothing to compare: give --methods NAME,...")
     show_progress = Bars(Console(stderr=True))
     model = backbone or settings.backbone or DEFAULT_BACKBONE
     with opened(settings) as registry:
         found = load(stream, settings.home / "streams")
-        results = []
+        results: list[benched.Result] = []
+        failed: list[benched.Failed] = []
         for one in benched.run(registry, found, names, seeds, epochs, workers, model, settings, show_progress):
+            if isinstance(one, benched.Failed):
+                failed.append(one)
+                show_progress.say(f"{one.method}, order {one.order}: failed: {one.why}")
+                continue
             results.append(one)
             final = sum(one.matrix[-1]) / len(one.matrix[-1])
             show_progress.say(f"{one.method}, order {one.order}: A_N {final:.4f}")
@@ -148,3 +159,5 @@ def bench(
         if not first:
             show_progress.say("nothing is drawn: no method learned two sessions one after the other")
     show(Listing("methods", records, COLUMNS, name="method"), output)
+    if failed:
+        raise RunFailed(f"{len(failed)} of {len(failed) + len(results)} attempts failed: {failed[0].why}")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import click
 
@@ -20,6 +20,18 @@ class Client(Protocol):
 
     def feedback(self, correction: Record, /) -> dict[str, Any]:
         """Until when the correction is held."""
+        ...
+
+
+class Desk(Protocol):
+    """What lends corrections and hears what became of them: `serve.client.Client`."""
+
+    def lease(self, prompt: str, /) -> dict[str, Any]:
+        """Borrow all that wait."""
+        ...
+
+    def settle(self, lease: str, outcome: Literal["dropped"], /) -> int:
+        """Say what became of them."""
         ...
 
 
@@ -45,6 +57,7 @@ def feedback() -> None:
     promptctl feedback sentiment --text "what a dull evening" --label negative
     promptctl feedback sentiment:7 --file corrections.jsonl
     promptctl feedback list
+    promptctl feedback drop sentiment
     """
 
 
@@ -122,6 +135,32 @@ def list_feedback(name: str | None, output: str) -> None:
         totals = registry.feedback(name)
     records = [{"version": total.reference} | plain(total) for total in totals]
     show(Listing("feedback", records, COLUMNS, name="version"), output)
+
+
+@feedback.command()
+@click.argument("name", shell_complete=complete.prompts)
+@click.option("--server", metavar="URL", help="The server that holds them; else PROMPTCTL_SERVER's.")
+def drop(name: str, server: str | None) -> None:
+    """Forget the corrections of a prompt that wait, unlearned.
+
+    For those that contradict each other, or that `promptctl correct` goes on refusing. Works on the server's machine.
+
+    \b
+    promptctl feedback drop sentiment
+    """
+    from serve.client import Client as Http
+
+    from ..settings import Settings
+
+    click.echo(f"{dropped(Http(server or Settings().server), name)} corrections of {name} dropped", err=True)
+
+
+def dropped(client: Desk, name: str) -> int:
+    """How many were forgotten."""
+    count = 0
+    while (lease := client.lease(name)["lease"]) is not None:
+        count += client.settle(lease, "dropped")
+    return count
 
 
 def _rows(lines: Iterable[bytes], defaults: Record) -> Iterator[tuple[int, dict[str, Any] | Failure]]:

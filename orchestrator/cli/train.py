@@ -166,7 +166,13 @@ def _show_plan(spec: "RunSpec", output: str) -> None:
 
     settings = Settings()
     with opened(settings, dry_run=True) as registry:
-        job = runs.plan(spec, settings, registry, Bars(Console(stderr=True)))
+        show = Bars(Console(stderr=True))
+        if spec.method in CONTINUAL:
+            from ..continual import sessions
+
+            sessions.check(spec, registry)
+            spec, _ = sessions.begun(spec, registry, show)
+        job = runs.plan(spec, settings, registry, show)
     plan = spec.model_dump() | {"backbone": job.backbone, "start": job.start, "teachers": job.teachers}
     plan["dp"] = job.dp and job.dp.model_dump()
     plan["rows"] = {task.task.name: task.rows for task in job.tasks}

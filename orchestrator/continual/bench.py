@@ -1,7 +1,9 @@
 """Continual methods beside each other: the same streams, rows and epochs, and the bare backbone's own baselines."""
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, TypeAlias
 
@@ -12,7 +14,7 @@ from methods.continual import Scores, Session, continual_method, follow
 from registry import Registry
 
 from ..cluster import started
-from ..errors import InvalidSpec
+from ..errors import InvalidSpec, OrchestratorError
 from ..progress import Show
 from ..settings import Settings
 from ..sources import read
@@ -49,13 +51,22 @@ class Line:
     seconds: float  # of one session
 
 
+@dataclass(frozen=True)
+class Failed:
+    """A method that failed on an order; what is said never quotes a row."""
+
+    method: str
+    order: int
+    why: str
+
+
 Asked: TypeAlias = Mapping[str, Any]  # what one attempt is told, as plain values
 
 
 def run(
     registry: Registry, stream: Stream, names: Sequence[str], seeds: int, epochs: int, workers: int, backbone: str,
     settings: Settings, show: Show,
-) -> Iterator[Result]:  # fmt: skip
+) -> Iterator[Result | Failed]:  # fmt: skip
     """The results as they come, each attempt on a core of its own.
 
     Raises:
@@ -67,6 +78,8 @@ def run(
     specs = {part.task: find(registry, part.task) for part in ordered(stream, 0)}
     for spec in specs.values():
         check_kind(spec)
+    for part in ordered(stream, 0):
+        _check_labels(part, read(specs[part.task], "train").labels)
     asked = [
         {
             "method": name,
@@ -87,16 +100,30 @@ def run(
     with started(settings.home, workers):
         import ray
 
-        remote = ray.remote(num_cpus=1, max_retries=1)(attempt)
+        remote = ray.remote(num_cpus=1, max_retries=0)(attempt)
         waiting = [remote.remote(one) for one in asked]
         while waiting:
             (ready,), waiting = ray.wait(waiting)
             yield ray.get(ready)
 
 
-def attempt(asked: Asked) -> Result:
-    """One method on one order, in one process with one thread."""
+def attempt(asked: Asked) -> Result | Failed:
+    """One method on one order, in one process with one thread; a failure is a value too.
+
+    Nothing is raised: Ray would log its text, which may quote a row.
+    """
     torch.set_num_threads(1)
+    try:
+        return _learned_and_judged(asked)
+    except (methods.MethodError, OrchestratorError) as error:
+        why = str(error)
+    except Exception as error:  # noqa: BLE001 - see above
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
+    return Failed(asked["method"], asked["order"], why)
+
+
+def _learned_and_judged(asked: Asked) -> Result:
     backbone = methods.Backbone.load(asked["backbone"], "cuda" if torch.cuda.is_available() else "cpu")
     tasks = {name: TaskSpec.model_validate(values) for name, values in asked["tasks"].items()}
     parts: Sequence[Part] = asked["parts"]
@@ -114,16 +141,21 @@ def _session(backbone: methods.Backbone, task: TaskSpec, part: Part, split: str)
     held = "train" if split == "train" else ("test" if task.test else "validation")
     source = read(task, held, None if split == "train" else read(task, "train").labels)
     labels = part.labels or tuple(source.labels)
-    if strangers := sorted(set(labels) - set(source.labels)):
-        raise InvalidSpec(f"session {part.name!r} has the label {strangers[0]!r}, which no row of {task.name!r} has")
+    _check_labels(part, source.labels)
     of = methods.Task(part.name, task.kind, labels if len(labels) > 1 else (*labels, ""))
     rows = [row for row in source.rows if row.label in labels]
     return Session(labels, [methods.encode(backbone, of, row)[0] for row in rows])
 
 
+def _check_labels(part: Part, known: Sequence[str]) -> None:
+    if strangers := sorted(set(part.labels) - set(known)):
+        raise InvalidSpec(f"session {part.name!r} has the label {strangers[0]!r}, which no row of {part.task!r} has")
+
+
 def lines(results: Sequence[Result], names: Sequence[str]) -> list[Line]:
-    """A line for each method, in their order."""
-    return [_line(name, [one for one in results if one.method == name]) for name in names]
+    """A line for each method that has a result, in their order."""
+    found = {name: [one for one in results if one.method == name] for name in names}
+    return [_line(name, several) for name, several in found.items() if several]
 
 
 def _line(name: str, results: Sequence[Result]) -> Line:

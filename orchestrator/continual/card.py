@@ -8,6 +8,7 @@ import methods
 from methods.continual import ContinualMethod, Learned
 from methods.continual.statistics import MINIMUM
 from methods.continual.version import block_digests
+from methods.heads import SessionsHead
 from registry import Version
 
 from ..job import Job
@@ -45,6 +46,7 @@ def grown(
     training: Mapping[str, object],
 ) -> methods.Card:
     """The card of `before` with one more session."""
+    rows = head_rows(before, learned)
     return methods.Card(
         name=name,
         task=methods.Task(name, kind, learned.labels),
@@ -54,10 +56,30 @@ def grown(
         metrics=metrics,
         data={**(before.card.data if before else {}), **data},
         training=dict(training)
-        | {"sessions": [*sessions(before), session], "blocks": block_digests(learned)}
-        | ({"statistics": f"sums over {MINIMUM} rows or more of each label"} if "sums" in learned.factors else {}),
+        | {"sessions": [*sessions(before), session], "blocks": block_digests(learned, rows)}
+        | ({"head_rows": rows} if rows else {})
+        | ({"statistics": statistics(learned)} if "sums" in learned.factors else {}),
         package_version=version("promptctl"),
     )
+
+
+def statistics(learned: Learned) -> dict[str, object]:
+    """What a version says of the sums that it keeps."""
+    counts = learned.factors.get("counts")
+    return {
+        "kept": sorted(learned.factors),
+        "minimum": MINIMUM,  # different rows of each label in a session
+        "rows": None if counts is None else int(counts.sum()),
+        "guard": "like the rows: with the backbone they tell whether a given text was among few, and what it was like",
+    }
+
+
+def head_rows(before: methods.Artifact | None, learned: Learned) -> list[int]:
+    """How many rows of the head came with each session, where it never changes one that it has."""
+    if not isinstance(learned.head, SessionsHead) or "sums" in learned.factors:
+        return []
+    found: Any = before.card.training.get("head_rows", []) if before else []
+    return [*found, len(learned.head.of) - sum(found)]
 
 
 def sessions_of(version: Version) -> list[str]:

@@ -9,6 +9,7 @@ from registry import Registry, Version
 
 from ..errors import InvalidSpec
 from .card import CORRECTIONS, sessions_of
+from .sessions import current
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class Memory:
 
 
 def memory(registry: Registry, reference: str) -> Memory:
-    """The matrix of a version and those that it grew from.
+    """The matrix of a version and those that it grew from; of a prompt with nothing in production, of its newest.
 
     Raises:
         InvalidSpec: it did not learn in sessions.
     """
-    version = registry.resolve(reference)
+    version = current(registry, reference)
     names = sessions_of(version)
     if not names:
         raise InvalidSpec(

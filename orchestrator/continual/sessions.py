@@ -1,10 +1,11 @@
 """Tasks learned one after the other: a run and a version for each, every one from the version before."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from methods.continual import continual_method
-from registry import NotFound, Registry, Version
+from registry import Conflict, NotFound, Registry, Version
 
 from .. import runs
 from ..access import opened
@@ -15,6 +16,7 @@ from ..settings import Settings
 from ..specs import RunSpec, TaskSpec
 from ..start import pinned
 from ..tasks import find
+from .card import sessions_of
 
 
 def learn(spec: RunSpec, settings: Settings, show: Show) -> Iterator[RunReport]:
@@ -25,13 +27,50 @@ def learn(spec: RunSpec, settings: Settings, show: Show) -> Iterator[RunReport]:
     """
     with opened(settings) as registry:
         check(spec, registry)
+        spec, after = begun(spec, registry, show)
     for task in spec.tasks:
-        with opened(settings) as registry:
-            newest = None if spec.start else newest_version(registry, str(spec.name))
-        start = spec.start or (newest and newest.reference)
-        show.say(f"session {task}" + (f", from {start}" if start else ""))
-        yield runs.train(spec.model_copy(update={"tasks": (task,), "start": start}), settings, show)
-        spec = spec.model_copy(update={"start": None})
+        show.say(f"session {task}" + (f", from {spec.start}" if spec.start else ""))
+        report = runs.train(spec.model_copy(update={"tasks": (task,)}), settings, show, after)
+        yield report
+        start = report.rows[0].reference
+        spec, after = spec.model_copy(update={"start": start}), int(start.rpartition(":")[2])
+
+
+def begun(spec: RunSpec, registry: Registry, show: Show) -> tuple[RunSpec, int]:
+    """The run with the version that it goes on from, and the number of the newest one, 0 for none.
+
+    Raises:
+        Conflict: the newest version does not know what one before it knows, and the run does not say from which.
+    """
+    name = str(spec.name)
+    number, newest = newest_number(registry, name), newest_version(registry, name)
+    start = registry.resolve(pinned(registry, spec.start)) if spec.start else newest
+    if start and start.name == name and (lost := left_behind(registry, start)):
+        if not spec.start:
+            other = next(iter(lost))
+            raise Conflict(
+                f"{start.reference} does not know {', '.join(lost[other])}, which {other} does: they grew apart",
+                hint=f"say which one to go on from: --from {start.reference} or --from {other}",
+            )
+        say_left_behind(registry, start, show)
+    return spec.model_copy(update={"start": start and start.reference}), number
+
+
+def left_behind(registry: Registry, start: Version) -> dict[str, list[str]]:
+    """The sessions that a version does not know, by the newer versions and those beside it that know them.
+
+    Beside it are those between the version and the one that it was made from.
+    """
+    since = max((parent.number for parent in start.parents if parent.name == start.name), default=0)
+    others = [one for one in registry.versions(start.name) if one.state == "READY" and one.number > since]
+    unknown = {one.reference: Counter(sessions_of(one)) - Counter(sessions_of(start)) for one in others}
+    return {reference: list(names) for reference, names in unknown.items() if names}
+
+
+def say_left_behind(registry: Registry, start: Version, show: Show) -> None:
+    """Tell what a version that is made from this one will not know."""
+    for reference, names in left_behind(registry, start).items():
+        show.say(f"{start.reference} does not know {', '.join(names)}, which {reference} does; it stays behind")
 
 
 def check(spec: RunSpec, registry: Registry) -> None:
@@ -53,6 +92,12 @@ def check(spec: RunSpec, registry: Registry) -> None:
         raise InvalidSpec(
             "a session is learned by one worker, from one version, without teachers and without --dp-epsilon",
             hint="--workers 1",
+        )
+    if spec.cache_activations or spec.gradient_checkpointing:
+        raise InvalidSpec(
+            f"{method.name} keeps what no prompt changes as it is; --cache-activations and --gradient-checkpointing do"
+            " nothing for it",
+            hint="leave them out",
         )
     _check_alike(spec, registry)
 
@@ -84,6 +129,20 @@ def _check_alike(spec: RunSpec, registry: Registry) -> None:
             )
 
 
+def current(registry: Registry, reference: str) -> Version:
+    """What a reference names; of a prompt that has nothing in production, its newest version.
+
+    Raises:
+        NotFound: there is no such version.
+    """
+    try:
+        return registry.resolve(reference)
+    except NotFound:
+        if (newest := newest_version(registry, reference)) is None:
+            raise
+        return newest
+
+
 def newest_version(registry: Registry, name: str) -> Version | None:
     """The newest version of a prompt that is there to go on from."""
     try:
@@ -91,3 +150,9 @@ def newest_version(registry: Registry, name: str) -> Version | None:
     except NotFound:
         return None
     return next((version for version in found if version.state == "READY"), None)
+
+
+def newest_number(registry: Registry, name: str) -> int:
+    """The number of that; 0 where there is none."""
+    newest = newest_version(registry, name)
+    return newest.number if newest else 0

@@ -21,6 +21,8 @@ from pydantic import Field, model_validator
 from ..errors import InvalidSpec
 from ..specs import Spec, parse
 
+SHIPPED = ("clinc150-10x15",)
+
 
 class SessionSpec(Spec):
     """One session of a stream that is cut out of a task."""
@@ -56,16 +58,20 @@ class Part:
 
 
 def load(name: str, folder: Path) -> Stream:
-    """The stream in a file, or in NAME.toml of the folder.
+    """The stream in a file, or in NAME.toml of the folder, or one of those that come with the package.
 
     Raises:
         InvalidSpec: there is none, or it cannot be read.
     """
     file = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if name in SHIPPED and not file.exists():
+        file = Path(__file__).with_name(f"{name}.toml")
     try:
         found = tomllib.loads(file.read_text())
     except FileNotFoundError:
-        raise InvalidSpec(f"there is no stream {str(file)!r}", hint="give a TOML file: --stream FILE.toml") from None
+        raise InvalidSpec(
+            f"there is no stream {str(file)!r}", hint=f"give a TOML file, --stream FILE.toml, or {', '.join(SHIPPED)}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSpec(f"{file}: {error}") from None
     return parse(Stream, found, str(file))

@@ -46,11 +46,12 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Held:
-    """A correction, until when it is held, and the lease that it is part of."""
+    """A correction, until when it is held, the lease that it is part of, and one of its that timed out."""
 
     correction: Correction
     until: datetime
     lease: str | None = None
+    overdue: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class Holdings:
     nbytes: int
 
 
+def _read(correction: Correction) -> tuple[tuple[str, str], ...]:
+    """Its texts as most models read them: without case, and with single spaces."""
+    return tuple((name, " ".join(text.casefold().split())) for name, text in sorted(correction.fields.items()))
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -79,8 +85,9 @@ class FeedbackBuffer:
     """A bounded buffer: waiting -> leased -> learned or dropped, or waiting again; whatever is in it may expire.
 
     Nothing is pushed out: a full buffer refuses. Once the time of a correction is up its text is gone, on loan or not;
-    only the loan's outcome is still awaited. Every step is told to `step` with the version's id. Lives on one event
-    loop.
+    only the loan's outcome is still awaited. Rows of a lease that timed out are lent again together and under its name,
+    so that a trainer that learned them, and could not say so, does not learn them twice. Every step is told to `step`
+    with the version's id. Lives on one event loop.
     """
 
     def __init__(
@@ -116,17 +123,25 @@ class FeedbackBuffer:
         return Receipt(until, holdings.waiting[correction.prompt] + 1)
 
     def lease(self, prompt: str, limit: int | None = None, per_label: int = 1) -> Lease | None:
-        """Lend the oldest waiting corrections of a prompt, of labels that `per_label` or more name; None where none."""
+        """Lend the oldest waiting corrections of a prompt, of labels that `per_label` different ones or more name.
+
+        None where there are none. What was lent before and is overdue comes first, all of it.
+        """
         self.sweep()
         of = {n: one for n, one in self._held.items() if one.lease is None and one.correction.prompt == prompt}
-        named = Counter(held.correction.label for held in of.values())
-        waiting = [n for n, held in of.items() if named[held.correction.label] >= per_label]
+        lease = next((held.overdue for held in of.values() if held.overdue), None)
+        if lease is not None:
+            waiting = [n for n, held in of.items() if held.overdue == lease]
+        else:
+            different = {(held.correction.label, _read(held.correction)) for held in of.values()}
+            named = Counter(label for label, _ in different)
+            waiting = [n for n, held in of.items() if named[held.correction.label] >= per_label][:limit]
         if not waiting:
             return None
-        lease = secrets.token_hex(16)
+        lease = lease or secrets.token_hex(16)
         self._leases[lease] = self._clock() + self.limits.leased
-        for number in waiting[:limit]:
-            self._held[number] = replace(self._held[number], lease=lease)
+        for number in waiting:
+            self._held[number] = replace(self._held[number], lease=lease, overdue=None)
         return Lease(lease, self._leases[lease], self.lent(lease))
 
     def lent(self, lease: str) -> tuple[Held, ...]:
@@ -161,7 +176,7 @@ class FeedbackBuffer:
         """Let go of what is over: leases first, then texts."""
         now = self._clock()
         for lease in [lease for lease, until in self._leases.items() if until <= now]:
-            self._end(lease, "returned")
+            self._end(lease, "returned", overdue=lease)
         for number, held in [(number, held) for number, held in self._held.items() if held.until <= now]:
             if held.lease is None:
                 self._let_go(number, "expired")
@@ -174,11 +189,11 @@ class FeedbackBuffer:
         for number in list(self._held):
             self._let_go(number, "lost")
 
-    def _end(self, lease: str, outcome: Outcome) -> None:
+    def _end(self, lease: str, outcome: Outcome, overdue: str | None = None) -> None:
         del self._leases[lease]
         for number in [number for number, held in self._held.items() if held.lease == lease]:
             if outcome == "returned":
-                self._held[number] = replace(self._held[number], lease=None)
+                self._held[number] = replace(self._held[number], lease=None, overdue=overdue)
             else:
                 self._let_go(number, outcome)
 

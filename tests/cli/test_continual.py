@@ -10,7 +10,7 @@ from click.testing import Result
 
 from orchestrator.continual.card import CORRECTIONS
 from orchestrator.settings import Settings
-from registry import Registry, Version
+from registry import Move, Registry, Version
 from tests.streams import TASKS, settled
 
 Run = Callable[..., Result]
@@ -52,6 +52,13 @@ def test_the_report_gives_each_number_its_name(run: Run, registry: Registry) -> 
     assert lines[2][:2] == ["assistant:3", "task2"]
     assert [float(value) for value in lines[2][2:5]] == pytest.approx([0.86, 0.88, 0.9])
     assert [float(value) for value in lines[-1]] == pytest.approx([*SCORES.values()])
+
+
+def test_a_prompt_with_nothing_in_production_is_reported_by_its_newest_version(run: Run, registry: Registry) -> None:
+    assert memory(run, "assistant") == memory(run, "assistant:10")
+    registry.promote([Move("assistant:2")], actor="ada")
+    assert memory(run, "assistant")["reference"] == "assistant:2"
+    assert run("continual", "report", "nobody").exit_code == run("continual", "report", "assistant:99").exit_code == 3
 
 
 def test_an_older_version_is_reported_as_it_was_then(run: Run, registry: Registry) -> None:
@@ -179,6 +186,16 @@ def test_what_cannot_be_compared_is_said(
     assert result.stdout == ""
 
 
+def test_an_attempt_that_fails_is_said_and_the_others_go_on(run: Run, settings: Settings) -> None:
+    """dualprompt's layers are more than the tiny backbone has."""
+    result = bench(run, "--stream", "cut", "--methods", "dualprompt,ncm", "--seeds", "1", "-o", "json")
+    assert result.exit_code == 9
+    assert "dualprompt, order 0: failed: " in result.stderr
+    assert "1 of 2 attempts failed" in result.stderr
+    assert [one["method"] for one in json.loads(result.stdout)["methods"]] == ["ncm"]
+    assert bench(run, "--stream", "cut", "--methods", ",").exit_code == 2
+
+
 def test_a_stream_that_is_not_there_is_said(run: Run, settings: Settings, home: Path) -> None:
     result = bench(run, "--stream", "gone")
     assert result.exit_code == 2
@@ -188,7 +205,8 @@ def test_a_stream_that_is_not_there_is_said(run: Run, settings: Settings, home: 
 def test_a_prompt_that_learns_on_needs_a_name_of_its_own(run: Run, settings: Settings) -> None:
     command = ("train", "--tasks", "moods,places", "--method", "coda", "--workers", "0")
     for more, words in (((), "learns on under one name"), (("--name", "places"), "'places' is a task")):
-        result = run(*command, *more)
-        assert result.exit_code == 2
-        assert words in result.stderr
+        for plan in ((), ("--dry-run",)):
+            result = run(*command, *more, *plan)
+            assert result.exit_code == 2
+            assert words in result.stderr
     assert run("prompt", "list").stdout == run("run", "list").stdout == ""

@@ -1,5 +1,6 @@
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from orchestrator.cli.feedback import dropped
 from registry import Registry
 from registry.feedback import Buffer, FeedbackCount
+from serve.feedback.buffer import FeedbackBuffer, Outcome
+from serve.feedback.correction import Correction
 
 Run = Callable[..., Result]
 Row = dict[str, Any]
@@ -80,6 +84,30 @@ def test_one_correction_says_until_when_it_is_held(run: Run, server: Server) -> 
 def test_the_long_form_reaches_a_prompt_named_like_a_command(run: Run, server: Server) -> None:
     assert run("feedback", "send", "list", "--text", "a", "--label", "-").exit_code == 0
     assert server.sent == [{"prompt": "list", "text": "a", "label": "-"}]
+
+
+class Lender:
+    """A server's buffer, as `serve.client.Client` asks it."""
+
+    def __init__(self) -> None:
+        self.steps: Counter[str] = Counter()
+        self.buffer = FeedbackBuffer(lambda _, kind: self.steps.update([kind]))
+
+    def lease(self, prompt: str) -> Row:
+        lent = self.buffer.lease(prompt)
+        return {"lease": lent and lent.id}
+
+    def settle(self, lease: str, outcome: Outcome) -> int:
+        return self.buffer.settle(lease, outcome)
+
+
+def test_what_waits_can_be_dropped_and_another_prompts_waits_on() -> None:
+    lender = Lender()
+    for prompt in ("same", "same", "other"):
+        lender.buffer.accept(Correction(prompt, f"{prompt}:1", 1, {"text": "a"}, "-"))
+    assert (dropped(lender, "same"), dropped(lender, "same")) == (2, 0)
+    assert lender.steps == {"accepted": 3, "dropped": 2}
+    assert lender.buffer.holdings().waiting == {"other": 1}
 
 
 def test_another_server_may_be_named(run: Run, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

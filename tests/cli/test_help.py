@@ -32,7 +32,7 @@ EVERY = dict(commands(cli))
 def test_each_command_is_there() -> None:
     assert {" ".join(path) for path in EVERY} == {
         *("train", "compare", "promote", "rollback", "query", "serve", "completion"),
-        *("feedback", "feedback send", "feedback list", "correct"),
+        *("feedback", "feedback send", "feedback list", "feedback drop", "correct"),
         *("continual", "continual report", "continual bench"),
         *("privacy", "privacy audit", "doctor"),
         *("serve status", "top", "token", "token create", "token list", "token revoke"),

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,28 @@ def test_versions_of_one_task_become_its_next_version(run: Run, registry: Regist
     version = registry.resolve("mood:3")
     assert [(one.name, one.number, one.role) for one in version.parents] == [("mood", 1, "init"), ("mood", 2, "init")]
     assert registry.resolve("mood").number == 2  # nothing is promoted
+
+
+def test_a_mix_has_spent_what_its_parents_have(run: Run, registry: Registry) -> None:
+    """Two runs of epsilon 2 and 3, one of which both parents come from: 2 + 3, not 2 + 2 + 3."""
+    own = {"epsilon": 2.0, "delta": 1e-4, "noise_multiplier": 1.0, "clip": 1.0, "sample_rate": 0.1, "steps": 5}
+    first = {"r1": {"epsilon": 2.0, "delta": 1e-4}}
+    both = first | {"r2": {"epsilon": 3.0, "delta": 1e-4}}
+    for number, runs in enumerate((first, both)):
+        total = {key: sum(one[key] for one in runs.values()) for key in ("epsilon", "delta")}
+        dp = own | {"accountant": "prv", "runs": runs, "total": total, "uncounted": []}
+        made = artifact(registry, f"mood:{number + 1}")
+        private = replace(made, card=replace(made.card, name="private", training={"dp": dp}))
+        registry.publish(
+            "private", private.to_bytes(), private.card.to_json(), idempotency_key=f"{number}", actor="ada"
+        )
+    mixed = ("private:1", "private:2"), ("private:1", "mood:1", "--name", "half")
+    for arguments, (epsilon, uncounted) in zip(mixed, ((5.0, []), (2.0, ["mood:1"])), strict=True):
+        result = run("prompt", "mix", *arguments, "-o", "name")
+        assert result.exit_code == 0, result.stderr
+        dp = artifact(registry, result.stdout.strip()).card.training["dp"]
+        assert isinstance(dp, dict)
+        assert (dp["total"]["epsilon"], dp["uncounted"], dp["epsilon"]) == (epsilon, uncounted, 0.0)
 
 
 def test_the_same_mix_is_the_same_version_and_a_dry_run_none(run: Run, registry: Registry) -> None:

@@ -130,6 +130,21 @@ def test_a_session_adds_a_block_and_head_rows_and_moves_nothing_else(tiny: Backb
     assert len(set(block_digests(third))) == 3
 
 
+def test_a_block_is_hashed_with_its_head_rows_and_the_shape_of_each_tensor(tiny: Backbone, first: Learned) -> None:
+    second = after(tiny, first, *SECOND)
+    rows = [2, 3]
+    known = block_digests(second, rows)
+    assert block_digests(first, rows[:1]) == known[:1]
+    assert not {*block_digests(second)} & {*known}
+    head = head_of(second)
+    moved = replace(second, head=replace(head, bias=head.bias + torch.tensor([0.0, 0, 0, 0, 1])))
+    assert [a == b for a, b in zip(block_digests(moved, rows), known, strict=True)] == [True, False]
+    pool = pool_of(first)
+    turned = replace(pool, components=pool.components.reshape(2, 2, 4, 2, 4, -1))
+    assert turned.components.numpy().tobytes() == pool.components.numpy().tobytes()
+    assert block_digests(replace(first, form=turned)) != block_digests(first)
+
+
 OPTIMIZERS: dict[str, Callable[[Iterator[nn.Parameter]], Optimizer]] = {
     "decay": lambda several: AdamW(several, lr=0.1, weight_decay=0.5),
     "momentum": lambda several: SGD(several, lr=0.1, momentum=0.9, weight_decay=0.5),

@@ -15,7 +15,7 @@ from methods.continual import CONTINUAL, ContinualMethod, Judge, Judged, Learned
 from methods.continual.dual_prompt import DualModule, DualPrompt
 from methods.continual.fitting import learner_of
 from methods.continual.l2p import L2P
-from methods.forms import PromptPool, SoftPrompt
+from methods.forms import PromptPool, SoftPrompt, parts
 from methods.heads import SessionsHead
 from methods.prompt import Method
 from methods.rows.collation import collate
@@ -23,6 +23,7 @@ from methods.runtime.activations import Activations
 from methods.runtime.fingerprint import hash_weights
 from methods.runtime.pool import prefixes
 from methods.runtime.reading import queries
+from methods.stored import tensors
 from methods.training import Step
 
 from .sessions import FIRST, PLAN, SECOND, SMALL, examples, session, unwatched, version
@@ -149,6 +150,16 @@ def test_rows_that_say_their_label_are_learned(tiny: Backbone, name: str) -> Non
     one = session(tiny, FIRST, 5)
     known = method.learn(tiny, None, one, plan, unwatched)
     assert Judge(tiny, [one.examples], known).accuracy(known, 0, range(2)) > 0.7
+
+
+@pytest.mark.parametrize("name", sorted({*CONTINUAL} - {"joint"}))
+def test_what_was_learned_goes_to_a_device_whole(tiny: Backbone, name: str) -> None:
+    """The meta device is one that no tensor is on by itself."""
+    last = learned(tiny, small(name))[-1]
+    form, head = last.on(torch.device("meta"))
+    several = [tensor for part in (*parts(form), head) for tensor in tensors(part).values()]
+    assert several
+    assert {tensor.device.type for tensor in several} == {"meta"}
 
 
 def test_ft_trains_all_rows_of_the_head_and_ftpp_the_sessions_own(tiny: Backbone) -> None:

@@ -1,4 +1,4 @@
-"""Ridge regression from sums: exact, whatever the sessions and their order, and no row is left in it."""
+"""Ridge regression from sums: exact, whatever the sessions and their order; and what the sums tell of rows."""
 
 import pytest
 import torch
@@ -88,17 +88,46 @@ def test_new_labels_come_behind_and_the_old_sums_stay_as_they_were() -> None:
 def test_labels_of_too_few_rows_are_refused(tiny: Backbone) -> None:
     enough = session(tiny, ("secret", "hidden"), MINIMUM).examples
     check_enough(Session(("secret", "hidden"), enough))
-    with pytest.raises(InvalidRow, match=r"^1 of 2 labels have fewer than 3 rows") as caught:
+    with pytest.raises(InvalidRow, match=r"^1 of 2 labels have fewer than 3 different rows") as caught:
         check_enough(Session(("secret", "hidden"), enough[:-1]))
     assert "head=sessions" in caught.value.hint
     with pytest.raises(InvalidRow, match=r"^1 of 3 labels"):
         check_enough(Session(("secret", "hidden", "never"), enough))
 
 
+def test_equal_rows_are_one_of_the_rows_that_a_label_needs(tiny: Backbone) -> None:
+    one, *others = session(tiny, ("secret",), MINIMUM).examples
+    with pytest.raises(InvalidRow, match="1 of 1 labels"):
+        check_enough(Session(("secret",), [one] * MINIMUM))
+    with pytest.raises(InvalidRow, match="1 of 1 labels"):
+        check_enough(Session(("secret",), [one, one, *others[: MINIMUM - 2]]))
+    check_enough(Session(("secret",), [one, one, *others]))
+
+
+def test_two_versions_tell_the_features_of_a_session_of_few_rows(tiny: Backbone) -> None:
+    """What the README warns of: the difference of two sums has the rank of the rows between them, and their span."""
+    method = continual_method("ridge-random", {"random_features": 64})
+    before = method.learn(tiny, None, session(tiny, FIRST), PLAN, unwatched)
+    few = session(tiny, ("secret",), 3)
+    after = method.learn(tiny, before, few, PLAN, unwatched)
+    between = Statistics.kept(after.factors).gram - Statistics.kept(before.factors).gram
+    sizes, axes = torch.linalg.eigh(between)
+    assert int((sizes > 1e-4 * sizes[-1]).sum()) == 3
+    assert isinstance(after.head, RidgeHead)
+    batch = collate(tiny, few.examples)
+    rows = after.head.features(tiny.states(batch), batch).double()
+    span = axes[:, -3:]
+    torch.testing.assert_close(rows @ span @ span.T, rows, atol=1e-4, rtol=0)
+    batch = collate(tiny, session(tiny, SECOND, 1).examples)
+    others = after.head.features(tiny.states(batch), batch).double()
+    missing = (others - others @ span @ span.T).norm(dim=1) / others.norm(dim=1)
+    assert missing.min() > 0.01, "and whether a text was among them"
+
+
 @pytest.mark.parametrize("name", ["coda", "ridge", "ridge-random", "ncm"])
 def test_a_session_of_too_few_rows_teaches_no_sums(tiny: Backbone, name: str) -> None:
     small = continual_method(name, {"layers": "last:2", "read_layers": 1} if name == "coda" else {})
-    with pytest.raises(InvalidRow, match="2 of 2 labels have fewer than 3 rows"):
+    with pytest.raises(InvalidRow, match="2 of 2 labels have fewer than 3 different rows"):
         small.learn(tiny, None, session(tiny, FIRST, MINIMUM - 1), PLAN, unwatched)
 
 

@@ -40,6 +40,30 @@ def test_the_same_key_gives_the_same_version_and_refuses_other_bytes(registry: R
     assert [version.number for version in registry.versions("a")] == [1]
 
 
+def test_a_version_that_another_one_overtook_is_not_published(registry: Registry, store: str) -> None:
+    """Also where the other one came between the number and the bytes."""
+    first = registry.publish("a", b"1", {}, idempotency_key="1", after=0, **ADA)
+    assert registry.publish("a", b"1", {}, idempotency_key="1", after=0, **ADA) == first, "a retry is no other one"
+    assert registry.publish("a", b"2", {}, idempotency_key="2", after=1, **ADA).number == 2
+    with pytest.raises(Conflict, match="a:2 was published since this version was begun from a:1") as caught:
+        registry.publish("a", b"3", {}, idempotency_key="3", after=1, **ADA)
+    assert caught.value.hint == "give the command again, to go on from a:2"
+    with pytest.raises(Conflict, match="begun as the first"):
+        registry.publish("a", b"3", {}, idempotency_key="3", after=0, **ADA)
+    assert [version.number for version in registry.versions("a")] == [2, 1], "not even pending"
+    folder, aside = Path(store), Path(f"{store}-aside")
+    folder.rename(aside)
+    folder.write_text("a file where the folder should be")
+    with pytest.raises(ConnectionError):
+        registry.publish("a", b"3", {}, idempotency_key="3", after=2, **ADA)
+    folder.unlink()
+    aside.rename(folder)
+    assert registry.publish("a", b"4", {}, idempotency_key="4", after=2, **ADA).number == 4
+    with pytest.raises(Conflict, match="a:4 was published since"):
+        registry.publish("a", b"3", {}, idempotency_key="3", after=2, **ADA)
+    assert [(one.number, one.state) for one in registry.versions("a")][:2] == [(4, "READY"), (3, "PENDING")]
+
+
 def test_the_same_bytes_under_another_key_are_another_version(publish: Any, registry: Registry) -> None:
     first, second = publish(blob=b"same"), publish(blob=b"same")
     assert (first.number, second.number) == (1, 2)

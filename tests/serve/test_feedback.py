@@ -135,10 +135,33 @@ def test_a_lease_that_times_out_gives_its_rows_back(scene: Scene) -> None:
     scene.now = lease.until - timedelta(microseconds=1)
     assert scene.buffer.lease("sentiment") is None
     scene.now = lease.until
-    assert texts(scene.borrow()) == ["a"]
+    scene.buffer.sweep()
     for act in (lambda: scene.buffer.settle(lease.id, "learned"), lambda: scene.buffer.lent(lease.id)):
         with pytest.raises(NotFound, match="it has timed out"):
             act()
+    assert texts(scene.borrow()) == ["a"]
+
+
+def test_what_timed_out_is_lent_again_alone_and_under_its_name_until_it_is_settled(scene: Scene) -> None:
+    """So a trainer that learned it, and could not say so, knows it again."""
+    scene.accept("a", "b")
+    lease = scene.borrow()
+    scene.now = lease.until
+    scene.accept("c")
+    again = scene.borrow(limit=1)
+    assert (again.id, texts(again)) == (lease.id, ["a", "b"])
+    assert texts(scene.borrow()) == ["c"]
+    assert scene.buffer.settle(lease.id, "returned") == 2
+    assert scene.borrow().id != lease.id
+
+
+def test_equal_corrections_of_a_label_are_one_where_a_label_needs_several(scene: Scene) -> None:
+    scene.accept("Fine day", "fine  day", "fine day")
+    assert scene.buffer.lease("sentiment", per_label=2) is None
+    scene.accept("a dull day")
+    lease = scene.buffer.lease("sentiment", per_label=2)
+    assert lease is not None
+    assert len(lease.rows) == 4
 
 
 @pytest.mark.parametrize(("outcome", "counted"), [("learned", "learned"), ("returned", "expired")])
