@@ -35,7 +35,7 @@ def pause_s(call: Call, outcome: Outcome, tried: int) -> float | None:
     """How long to wait before the call is made again; None if it is over.
 
     Again is asked what never reached the server. If the call is safe, also what got no answer, 429 and 503, for as
-    long as Retry-After says, and a 5xx that some proxy wrote in the place of a server that had died.
+    long as Retry-After says, and a 404 or 5xx that some proxy wrote in the place of a server that died or ends.
     """
     backoff_s = FIRST_PAUSE_S * 2**tried * random.uniform(0.5, 1)
     if isinstance(outcome, NOT_SENT):
@@ -92,7 +92,7 @@ def _passing(response: httpx.Response) -> bool:
     try:
         code = response.json()["error"]["code"]
     except (ValueError, KeyError, TypeError):
-        return response.status_code == HTTPStatus.TOO_MANY_REQUESTS or response.is_server_error
+        return response.status_code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.NOT_FOUND) or response.is_server_error
     return code in ("overloaded", "unavailable")
 
 

@@ -105,6 +105,16 @@ def test_a_safe_call_is_made_again_until_it_is_answered(ask: Ask, script: Script
     assert len(script.asked) == 4
 
 
+def test_a_path_that_a_proxy_does_not_know_is_asked_again_and_one_that_we_do_not_know_is_not(
+    ask: Ask, script: Script
+) -> None:
+    script.answers = [(404, {}, b"Path '/v1/predict' not found"), GOOD]
+    assert ask(script.url, "predict", []) == [{"label": "good"}]
+    script.answers = [failed(404, "not_found"), GOOD]
+    with pytest.raises(errors.NotFound):
+        ask(script.url, "predict", [])
+
+
 def test_it_is_made_four_times_at_the_most_and_then_the_last_error_is_raised(ask: Ask, script: Script) -> None:
     script.answers = [failed(503, "unavailable"), *[failed(429, "overloaded", **{"Retry-After": "0"})] * 3, GOOD]
     with pytest.raises(errors.Overloaded, match="what happened"):
