@@ -39,6 +39,7 @@ check: $(VENV)/installed-dev  ## Lint, types, import contracts, migrations
 	$(BIN)/promptctl db upgrade && $(BIN)/promptctl db check; status=$$?; rm -rf $$home; exit $$status
 
 test: export OMP_NUM_THREADS = 1
+test: export RAY_worker_niceness = 0
 test: $(VENV)/installed-dev  ## Run the tests, in two halves at a time
 	@log=$$(mktemp); $(BIN)/python -m pytest $(HALF) > $$log 2>&1 & half=$$!; \
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(HALF)); rest=$$?; \

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import ray_privacy
+
 # where tests run in the background Ctrl-C is ignored, and the commands they start would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+ray_privacy.apply()  # Ray reads it when it is imported, whichever test does that first
 
 
 @pytest.fixture(autouse=True)

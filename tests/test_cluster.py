@@ -94,23 +94,19 @@ def test_a_worker_killed_in_mid_run_is_restarted_and_the_bytes_are_the_same(sett
         assert registry.versions("mood")[0].digest == here(settings)
 
 
-def test_two_workers_come_to_what_one_comes_to(settings: Settings) -> None:
+def test_two_workers_say_what_they_wait_for_and_come_to_what_one_comes_to(settings: Settings) -> None:
     """Sums of floats in another order, through 80 steps of AdamW: within 1e-3 of values of size 1."""
     done = subprocess.run(training(2), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    known = ("checking", "starting Ray", "head-only:", "mpt:", "publishing", "run ", "next:")
+    assert [line for line in done.stderr.splitlines() if not line.startswith(known)] == []
+    assert not list((settings.home / "ray").rglob("session_2*"))
     both = newest(settings).form
     here(settings)
     alone = newest(settings).form
     assert isinstance(both, Prefix)
     assert isinstance(alone, Prefix)
     torch.testing.assert_close(both.key_values, alone.key_values, atol=1e-3, rtol=0)
-
-
-def test_a_good_run_says_only_what_it_waits_for(settings: Settings) -> None:
-    done = subprocess.run(training(1), capture_output=True, text=True, check=True)
-    known = ("checking", "starting Ray", "head-only:", "mpt:", "publishing", "run ", "next:")
-    assert [line for line in done.stderr.splitlines() if not line.startswith(known)] == []
-    assert not list((settings.home / "ray").rglob("session_2*"))
 
 
 def test_ctrl_c_stops_a_run_that_then_goes_on(settings: Settings) -> None:

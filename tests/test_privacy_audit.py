@@ -126,8 +126,8 @@ def test_other_rows_than_the_cards_are_refused(settings: Settings, tmp_path: Pat
 def test_versions_that_cannot_be_trained_again_are_refused(
     settings: Settings, tmp_path: Path, tiny_folder: Path
 ) -> None:
-    train(settings, method="mpt", epochs=1)
-    assert "belongs to no task" in audit("shared/default:1").stderr
+    train(settings, method="mpt", epochs=1, name="base")
+    assert "belongs to no task" in audit("shared/base:1").stderr
     write(tmp_path / "few.jsonl", rows(5, 9, 0.0))
     few = {"name": "few", "kind": "classification", "train": str(tmp_path / "train.jsonl")}
     few |= {"validation": str(tmp_path / "few.jsonl")}
@@ -217,7 +217,10 @@ def test_a_private_version_is_audited_with_private_shadows(settings: Settings) -
         ({"cache_activations": True}, "no cache"),
         ({"dp_epsilon": 0.0}, "greater than 0"),
         ({"dp_delta": 1.0}, "less than 1"),
-        ({"method": "mpt", "hyperparameters": {"distillation": 0.9}}, "a teacher learns from the same rows"),
+        (
+            {"method": "mpt", "hyperparameters": {"distillation": 0.9}},
+            "teachers are for the tasks that mpt trains together",
+        ),
         ({"method": "mpt", "hyperparameters": {"sampling": "stochastic"}}, "rows are drawn one by one"),
     ],
 )

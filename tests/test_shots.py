@@ -121,13 +121,14 @@ def test_a_run_learns_from_its_draw_and_is_judged_by_all_rows(settings: Settings
 def test_a_few_shot_run_says_so_in_its_plan_on_its_card_and_where_labels_are_short(settings: Settings) -> None:
     """4 shots of 5 good, 4 bad and 3 odd rows are 4 + 4 + 3."""
     few = {"shots": 4, "epochs": 1, "hyperparameters": {"length": 5}}
+    few |= {"name": "few"}
     report = runs.train(spec(**few), settings, heard := Heard())
     assert [line for line in heard.lines if "shots" in line] == [
         "mood: label 'odd' has fewer training rows (3) than shots (4); all of them are taken"
     ]
     assert job(settings, **few).tasks[0].rows == {"train": 11, "validation": 12}
     with opened(settings) as registry:
-        for name in ("mood:1", "shared/default:1"):
+        for name in ("mood:1", "shared/few:1"):
             card: Any = registry.resolve(name).card
             assert (card["data"]["mood"]["shots"], card["data"]["mood"]["rows"]["train"]) == (4, 11)
     again = runs.train(spec(**few), settings, Heard())

@@ -47,6 +47,7 @@ def coded(code: str) -> Exception:
         ("integrity", 8),
         ("run_failed", 9),
         ("overloaded", 7),
+        ("timed_out", 7),
     ],
 )
 def test_a_code_becomes_an_exit_code_and_an_error_one_line_with_its_hint(code: str, exit_code: int) -> None:
@@ -54,7 +55,7 @@ def test_a_code_becomes_an_exit_code_and_an_error_one_line_with_its_hint(code: s
     assert result.exit_code == exit_code
     assert result.stderr == "error: what happened\n  do this\n  then that\n"
     assert result.stdout == ""
-    assert len(EXIT_CODES) == 9
+    assert len(EXIT_CODES) == 10
 
 
 def test_with_json_an_error_is_one_object_on_stderr() -> None:

@@ -253,7 +253,7 @@ def test_words_are_promoted_and_answer_beside_a_trained_version(
 
     async def main() -> None:
         async with engines.engine_of(backbone, registry) as engine:
-            assert engine.follower.snapshot.refused == {}
+            assert engine.follower.snapshot.refused == ()
             inputs = [Input(prompt=one, text=text) for one in prompts for text in ("the film", "a slow red train")]
             alone = [(await engine.predict([one]))[0] for one in inputs]
             together = await engine.predict(inputs)
