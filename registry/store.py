@@ -1,5 +1,6 @@
 """Blobs at their content address: what comes back is what was put."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Store:
             blob = self.files.read(key_of(digest))
         except FileNotFoundError as error:
             raise IntegrityError(
-                f"the store at {self.url} has no blob {digest}", hint="restore the store from a backup"
+                f"the store at {masked(self.url)} has no blob {digest}", hint="restore the store from a backup"
             ) from error
         except OSError as error:
             raise _unanswered(self.url, digest, error) from error
@@ -53,8 +54,14 @@ def open_store(url: str) -> Store:
     try:
         filesystem, root = url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise Invalid(f"cannot open the store {url}: {error}", hint="check PROMPTCTL_STORE_URL") from error
+        why = str(error) if isinstance(error, ImportError) else type(error).__name__
+        raise Invalid(f"cannot open the store {masked(url)}: {why}", hint="check PROMPTCTL_STORE_URL") from error
     return Store(url, Bucket(filesystem, root.rstrip("/")))
+
+
+def masked(url: str) -> str:
+    """A URL without the name and the password that it may hold."""
+    return re.sub(r"(?<=://)[^/]*@", "***@", url)
 
 
 def key_of(digest: str) -> str:
@@ -70,4 +77,5 @@ def key_of(digest: str) -> str:
 
 
 def _unanswered(url: str, digest: str, error: OSError) -> Unavailable:
-    return Unavailable(f"the store at {url} failed on {digest}: {error}", hint="check PROMPTCTL_STORE_URL")
+    why = error.strerror or type(error).__name__  # other messages quote the address, with its password
+    return Unavailable(f"the store at {masked(url)} failed on {digest}: {why}", hint="check PROMPTCTL_STORE_URL")

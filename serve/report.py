@@ -25,7 +25,7 @@ def status(engine: PromptEngine, feedback: FeedbackStatus | None = None, traffic
         for refusal in sorted(snapshot.refused, key=lambda refusal: (refusal.alias, refusal.candidate))
     ]
     return Status(
-        ready=snapshot.epoch >= 0,
+        ready=snapshot.epoch >= 0 and bool(snapshot.served or not snapshot.refused),
         epoch=snapshot.epoch,
         backbone=engine.backbone.fingerprint.to_json()
         | ({} if engine.agreement is None else {"agreement": str(engine.agreement)}),

@@ -149,7 +149,8 @@ class PromptEngine:
         async def whole(output: Output | BaseException) -> Answer:
             said = await self._in_text_thread(lambda: self._merge(asked, [example], [output]))
             self._tell([asked], started)
-            self.shadows.offer(served, asked.row, said)
+            if most is None:
+                self.shadows.offer(served, asked.row, said)
             return said
 
         return Stream(

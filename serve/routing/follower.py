@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -46,12 +47,17 @@ class Follower:
         Raises:
             RegistryError: the registry does not answer, and nothing is known from an earlier time.
         """
+        state = None if self._known is None else await asyncio.to_thread(self._known.load)
+        if state is not None:
+            last = await self._next(state, state.aliases)
+            # not of the registry yet, but what answers on where the version that it names now cannot be had
+            self.snapshot = replace(last, epoch=-1, refused=())
         try:
             await self.sync()
         except RegistryError:
-            if self._known is None or (state := await asyncio.to_thread(self._known.load)) is None:
+            if state is None:
                 raise
-            self.snapshot = await self._next(state, state.aliases)
+            self.snapshot = last
         self._begin(self._follow())
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from .waiting import Item, Queue, Result, Waiting, settle
 
 LONGEST_LINGER_S = 0.005
 LINGER = 0.1  # of the last run
+FULL = 0.5  # of the token budget
 
 
 class Batcher(Generic[Item, Result]):
@@ -55,7 +56,8 @@ class Batcher(Generic[Item, Result]):
         self._last_run_s = time.perf_counter() - started
         padded = len(batch) * max(one.tokens for one in batch)
         self._observer.ran(len(batch), padded, self._token_budget, self._last_run_s)
-        self._queue.tokens_per_s = sum(one.tokens for one in batch) / max(self._last_run_s, 1e-6)
+        if padded >= FULL * self._token_budget:  # a batch that is nearly empty says little of how fast full ones are
+            self._queue.tokens_per_s = sum(one.tokens for one in batch) / max(self._last_run_s, 1e-6)
         if not isinstance(outcome, BaseException):
             for one, result in zip(batch, outcome, strict=True):
                 settle(one, result)

@@ -74,12 +74,10 @@ class Generation:
         while self._queue.open or self._told:
             if not self._told:
                 await self._queue.arrival()
-            started = perf_counter()
             await self._begin([*self._answers(), *self._new()])
             for group in list(self._groups):
                 await self._step(group)
             self._tell()
-            self._queue.tokens_per_s = len(self._told) / max(perf_counter() - started, 1e-6)
 
     def _new(self) -> list[Speech]:
         """Those that there is room for; the first one needs none."""

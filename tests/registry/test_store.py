@@ -9,7 +9,7 @@ import pytest
 from registry import Invalid
 from registry.canonical import digest_of
 from registry.guard import write_open
-from registry.store import open_store
+from registry.store import masked, open_store
 
 DIGEST = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # of "hello"
 
@@ -60,3 +60,9 @@ def test_the_store_is_out_of_reach_inside_a_write_transaction(tmp_path: Path) ->
         with pytest.raises(RuntimeError, match="reading a blob inside a write transaction"):
             store.get(DIGEST)
     store.put(DIGEST, b"hello")
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    assert masked("s3://bob:hunter2@host/prompts") == "s3://***@host/prompts"
+    assert masked("s3://bucket/a@b") == "s3://bucket/a@b"
+    assert masked("/data/store") == "/data/store"

@@ -203,6 +203,17 @@ def test_what_could_not_be_answered_by_its_deadline_is_turned_away_at_once() -> 
     run(main())
 
 
+def test_a_batch_that_is_nearly_empty_says_nothing_of_the_speed() -> None:
+    async def main() -> None:
+        async with batching(Model(), budget=100, deadline_s=2) as queue:
+            await queue.submit([1, 2, 3, 4])
+            assert queue.tokens_per_s == 0
+            await queue.submit([1, 2, 3, 4, 5])
+            assert queue.tokens_per_s > 0
+
+    run(main())
+
+
 def test_a_request_that_never_fits_is_told_so() -> None:
     async def main() -> None:
         async with batching(Model(), queue=50) as queue:

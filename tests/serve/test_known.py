@@ -90,6 +90,39 @@ def test_what_is_kept_is_for_its_owner_alone_and_holds_no_word_of_anybody(
     assert CANARY not in state.read_text()
 
 
+def test_what_was_served_last_answers_on_where_its_successor_cannot_be_had(
+    known: ServeConfig, promoted: Registry, outage: Outage
+) -> None:
+    """The store goes, a version that nobody has loaded is promoted, and the server is started twice after that."""
+
+    async def main() -> None:
+        await serve_once(known)
+        outage.begin("store")
+        promoted.promote([Move("sentiment:3")], actor="ada")
+        for _ in range(2):
+            async with opened(known) as engine:
+                said = report.status(engine)
+                assert (said.ready, said.epoch, said.stale_since) == (True, 3, None)
+                assert [(one.version, one.serving) for one in said.refused] == [("sentiment:3", "sentiment:1")]
+                assert await version_of(engine) == "sentiment:1"
+        outage.end()
+        async with opened(known) as engine:
+            assert await version_of(engine) == "sentiment:3"
+
+    run(main())
+
+
+def test_a_server_that_serves_nothing_of_what_is_promoted_is_not_ready(
+    known: ServeConfig, promoted: Registry, outage: Outage
+) -> None:
+    async def main() -> None:
+        outage.begin("store")
+        async with opened(known) as engine:
+            assert not report.status(engine).ready
+
+    run(main())
+
+
 @pytest.mark.parametrize("down", [("registry.db",), ("registry.db", "store")])
 def test_a_cold_start_without_the_registry_serves_what_was_served_last(
     known: ServeConfig, promoted: Registry, outage: Outage, down: tuple[str, ...]
