@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import httpx
 
+from ..edge.port import loops_back
 from ..errors import KINDS, Failed, Invalid, Overloaded, ServeError, Unavailable
 
 TIMEOUT = httpx.Timeout(300, connect=5)  # seconds
@@ -72,6 +74,14 @@ def read(url: str, outcome: Outcome) -> Any:
     if error is not None:
         raise error
     return answer
+
+
+def near(url: str) -> bool:
+    """Whether it is this machine's, so that no proxy of the environment is to see what is asked."""
+    try:
+        return loops_back(urlsplit(url).hostname or "")
+    except ValueError:  # no address at all, which the first question says
+        return False
 
 
 def headers(token: str | None) -> dict[str, str]:

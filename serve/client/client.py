@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 import httpx
 
-from .asking import LIMITS, RETRIES, TIMEOUT, Call, Outcome, headers, pause_s, read
+from .asking import LIMITS, RETRIES, TIMEOUT, Call, Outcome, headers, near, pause_s, read
 from .messages import Prediction, ServedTask
 
 Row: TypeAlias = Mapping[str, Any]
@@ -30,7 +30,9 @@ class Client:
         self, url: str, *, token: str | None = None, retries: int = RETRIES, timeout: httpx.Timeout | float = TIMEOUT
     ) -> None:
         self._url, self._retries = url.rstrip("/"), retries
-        self._http = httpx.Client(headers=headers(token or _token()), timeout=timeout, limits=LIMITS)
+        self._http = httpx.Client(
+            headers=headers(token or _token()), timeout=timeout, limits=LIMITS, trust_env=not near(url)
+        )
         self.close = weakref.finalize(self, self._http.close)  # also when nobody does
 
     def __enter__(self) -> Self:
@@ -101,7 +103,9 @@ class AsyncClient:
         self, url: str, *, token: str | None = None, retries: int = RETRIES, timeout: httpx.Timeout | float = TIMEOUT
     ) -> None:
         self._url, self._retries = url.rstrip("/"), retries
-        self._http = httpx.AsyncClient(headers=headers(token or _token()), timeout=timeout, limits=LIMITS)
+        self._http = httpx.AsyncClient(
+            headers=headers(token or _token()), timeout=timeout, limits=LIMITS, trust_env=not near(url)
+        )
 
     async def __aenter__(self) -> Self:
         return self

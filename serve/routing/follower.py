@@ -48,14 +48,13 @@ class Follower:
             RegistryError: the registry does not answer, and nothing is known from an earlier time.
         """
         state = None if self._known is None else await asyncio.to_thread(self._known.load)
-        if state is not None:
-            last = await self._next(state, state.aliases)
-            # not of the registry yet, but what answers on where the version that it names now cannot be had
+        last = None if state is None else await self._next(state, state.aliases)
+        if last is not None:  # not the registry's, but what answers on where the version that it names cannot be had
             self.snapshot = replace(last, epoch=-1, refused=())
         try:
             await self.sync()
         except RegistryError:
-            if state is None:
+            if last is None:
                 raise
             self.snapshot = last
         self._begin(self._follow())

@@ -105,6 +105,14 @@ def test_a_safe_call_is_made_again_until_it_is_answered(ask: Ask, script: Script
     assert len(script.asked) == 4
 
 
+def test_what_is_for_this_machine_goes_through_no_proxy(
+    ask: Ask, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    script.answers = [GOOD]
+    assert ask(script.url, "predict", [{"prompt": "a", "text": "b"}], retries=0) == [{"label": "good"}]
+
+
 def test_a_path_that_a_proxy_does_not_know_is_asked_again_and_one_that_we_do_not_know_is_not(
     ask: Ask, script: Script
 ) -> None:
