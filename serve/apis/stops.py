@@ -1,4 +1,4 @@
-"""An answer that ends before the first of some texts, as it comes in pieces."""
+"""An answer that ends before whichever of some texts is first complete, however it comes in pieces."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ class Until:
         if self.met:
             return ""
         text = self._held + piece
-        places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
-        if places:
+        found = [(place + len(stop), place) for stop in self._stops if (place := text.find(stop)) >= 0]
+        if found:
             self.met, self._held = True, ""
-            return text[: min(places)]
+            return text[: min(found)[1]]
         kept = max((_beginning(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - kept :]
         return text[: len(text) - kept]
