@@ -29,12 +29,15 @@ class CachedStore(Store):
         return blob
 
     def keep(self, digests: Collection[str]) -> None:
-        """Keep these blobs, and no others."""
-        kept = {self.folder / key_of(digest): digest for digest in digests}
-        for path, digest in kept.items():
-            if not path.exists():
+        """Keep these blobs."""
+        for digest in digests:
+            if not (self.folder / key_of(digest)).exists():
                 with suppress(IntegrityError, Unavailable):
                     self.get(digest)
+
+    def keep_only(self, digests: Collection[str]) -> None:
+        """Keep no other blobs."""
+        kept = {self.folder / key_of(digest) for digest in digests}
         for path in self.folder.glob("blobs/sha256/*/*"):
             if path not in kept:
                 path.unlink(missing_ok=True)

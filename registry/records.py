@@ -108,7 +108,7 @@ class Split:
 
 @dataclass(frozen=True)
 class ServingState:
-    """What every alias names, and which have a candidate, as of one epoch.
+    """What every alias names, and which have a candidate, as of one epoch; its versions come without cards.
 
     `head` is the hash of the last event; a state that is not `whole` has the aliases that changed since another head.
     """

@@ -99,9 +99,14 @@ class Registry:
         return self._store.get(digest)
 
     def keep(self, digests: Collection[str]) -> None:
-        """Have the cache hold the blobs of these digests, as far as they can be fetched, and no others."""
+        """Have the cache hold the blobs of these digests, as far as they can be fetched."""
         if isinstance(self._store, CachedStore):
             self._store.keep(digests)
+
+    def keep_only(self, digests: Collection[str]) -> None:
+        """Have the cache hold the blobs of no others."""
+        if isinstance(self._store, CachedStore):
+            self._store.keep_only(digests)
 
     def prompts(self) -> list[Prompt]:
         """Every prompt, by name."""
@@ -151,6 +156,11 @@ class Registry:
         """How many times aliases have changed."""
         with self._database.read() as session:
             return serving.epoch(session)
+
+    def head(self) -> str:
+        """The hash of the last event: another one whenever an alias has changed, in a database brought back too."""
+        with self._database.read() as session:
+            return serving.head(session)
 
     def serving_state(self, since: str | None = None) -> ServingState:
         """Every alias with the version it names, all of one moment.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sqlalchemy import select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, defer
 
 from . import history
 from .models import AliasRow, EventRow, ServingRow, VersionRow
@@ -14,6 +14,11 @@ from .versions import VERSIONS, to_records
 def epoch(session: Session) -> int:
     """How many times aliases have moved."""
     return session.get_one(ServingRow, 1).epoch
+
+
+def head(session: Session) -> str:
+    """The hash of the last event."""
+    return session.get_one(ServingRow, 1).head
 
 
 def serving_state(session: Session, since: str | None = None) -> ServingState:
@@ -31,15 +36,20 @@ def serving_state(session: Session, since: str | None = None) -> ServingState:
 
 
 def _named(session: Session, column: InstrumentedAttribute[Any], after: int | None) -> list[tuple[Version, AliasRow]]:
-    """The versions whose numbers stand in a column of the aliases; of those alone that have an event after that one."""
-    query = VERSIONS.add_columns(AliasRow).join(
-        AliasRow, (AliasRow.prompt_id == VersionRow.prompt_id) & (column == VersionRow.number)
+    """The versions whose numbers stand in a column of the aliases; of those alone that have an event after that one.
+
+    They have no cards: thousands of them are more than their tensors.
+    """
+    query = (
+        VERSIONS.options(defer(VersionRow.card))
+        .add_columns(AliasRow)
+        .join(AliasRow, (AliasRow.prompt_id == VersionRow.prompt_id) & (column == VersionRow.number))
     )
     if after is not None:
         moved = select(EventRow.prompt_id, EventRow.alias).where(EventRow.id > after)
         query = query.where(tuple_(AliasRow.prompt_id, AliasRow.name).in_(moved))
     rows = session.execute(query).all()
-    versions = to_records(session, [(row, name) for row, name, _ in rows])
+    versions = to_records(session, [(row, name) for row, name, _ in rows], cards=False)
     return [(version, alias) for version, (_, _, alias) in zip(versions, rows, strict=True)]
 
 

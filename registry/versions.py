@@ -1,6 +1,6 @@
 """Versions as values, each with its parents."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, cast
 
 from sqlalchemy import select
@@ -20,8 +20,8 @@ def list_versions(session: Session, name: str) -> list[Version]:
     return to_records(session, session.execute(query).all())
 
 
-def to_records(session: Session, rows: Iterable[tuple[VersionRow, str]]) -> list[Version]:
-    """Rows of VERSIONS as values, each with its parents."""
+def to_records(session: Session, rows: Iterable[tuple[VersionRow, str]], cards: bool = True) -> list[Version]:
+    """Rows of VERSIONS as values, each with its parents; without `cards` those are empty, and are not read."""
     rows = list(rows)
     lineage: dict[int, list[Lineage]] = {}
     query = (
@@ -33,17 +33,17 @@ def to_records(session: Session, rows: Iterable[tuple[VersionRow, str]]) -> list
     )
     for version_id, name, number, digest, role in session.execute(query):
         lineage.setdefault(version_id, []).append(Lineage(name, number, digest, role))
-    return [_to_record(row, name, tuple(lineage.get(row.id, ()))) for row, name in rows]
+    return [_to_record(row, name, tuple(lineage.get(row.id, ())), row.card if cards else {}) for row, name in rows]
 
 
-def _to_record(row: VersionRow, name: str, parents: tuple[Lineage, ...]) -> Version:
+def _to_record(row: VersionRow, name: str, parents: tuple[Lineage, ...], card: Mapping[str, object]) -> Version:
     return Version(
         id=row.id,
         name=name,
         number=row.number,
         digest=row.digest,
         size=row.size,
-        card=row.card,
+        card=card,
         state=cast(Literal["PENDING", "READY"], row.state),
         run_id=row.run_id,
         created_by=row.created_by,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from socket import socket
 
 import uvicorn
+from uvicorn.loops.auto import auto_loop_factory
 
 from . import report
 from .api import create_app
@@ -24,8 +25,8 @@ def run(config: ServeConfig, say: Callable[[str], None]) -> None:
     Raises:
         ServeError, RegistryError, MethodError: the address, the registry or the backbone is not to be had.
     """
-    with listen(config) as listening:
-        asyncio.run(_serve(config, listening, say))
+    with listen(config) as listening, asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.run(_serve(config, listening, say))
 
 
 async def _serve(config: ServeConfig, listening: socket, say: Callable[[str], None]) -> None:

@@ -1,7 +1,6 @@
 """The edge of the application: bodies that are too large, errors that nobody foresaw, and the ids of requests."""
 
 import asyncio
-import re
 import secrets
 from http import HTTPStatus
 
@@ -12,18 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import Failed
 from ..schemas import MAX_BODY
 from .failures import respond, too_large
+from .headers import REQUEST_ID, STEERING, STRICT
 
 BODY_S = 30.0  # from a request's head to the end of its body
-REQUEST_ID = "x-request-id"
-STRICT = re.compile(r"[A-Za-z0-9-]{1,64}")
-# Headers by which a client of Ray Serve would steer it; nothing behind the edge sees them.
-STEERING = {
-    b"serve_multiplexed_model_id",
-    b"x-request-timeout-seconds",
-    b"x-request-disconnect-disabled",
-    b"x-session-id",
-}
-REPLACED = {*STEERING, REQUEST_ID.encode()}
+REPLACED = {name.encode() for name in (*STEERING, REQUEST_ID)}
 
 
 class Edge:

@@ -16,7 +16,7 @@ def listen(config: ServeConfig) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=2048)
+        listening = socket.create_server((config.host, config.port), family=family, backlog=2048)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             hint = "stop what listens there, or choose another port with --port"
@@ -24,6 +24,10 @@ def listen(config: ServeConfig) -> socket.socket:
             hint = "choose another address with --host or --port"
         reason = error.strerror or type(error).__name__
         raise Unavailable(f"cannot listen on {config.url}: {reason}", hint=hint) from error
+    # The sockets that it accepts have this from it; asyncio leaves it out where it did not make the socket itself, and
+    # an answer's body then waits up to 40 ms for the client to acknowledge its head.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def loops_back(host: str) -> bool:

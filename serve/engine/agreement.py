@@ -1,16 +1,17 @@
 """How far answers in fewer bits agree with those before, measured at the start over texts that come with the server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from methods import Classified
-from methods.runtime.precision import lower
 
 from ..schemas import Input
 
 if TYPE_CHECKING:
     from .engine import PromptEngine
+
+Scores: TypeAlias = Mapping[tuple[str, str], Mapping[str, float]]  # by version and probe
 
 VERSIONS = 32  # that are asked, at the most
 PROBES = (
@@ -42,31 +43,26 @@ class Agreement:
         )
 
 
-async def quantized(engine: "PromptEngine") -> Agreement:
-    """Change the engine's backbone to int8, and compare what it answers afterwards.
+async def probed(engine: "PromptEngine") -> Scores:
+    """What the versions that aliases name answer to the probes."""
+    served = sorted(engine.follower.snapshot.served.items(), key=lambda one: one[0])
+    fields = {"classification": {}, "pair": {"text_pair": PROBES[0]}}
+    rows = [
+        Input(prompt=passed.version.reference, text=text, **fields[passed.task.kind])
+        for passed in [passed for _, passed in served if passed.task.kind in fields][:VERSIONS]
+        for text in PROBES
+    ]
+    answers = [one.answer for one in await engine.predict(rows)]
+    return {
+        (row.prompt, row.text or ""): one.scores
+        for row, one in zip(rows, answers, strict=True)
+        if isinstance(one, Classified)
+    }
 
-    Raises:
-        InvalidSetting: the backbone is not on a CPU.
-    """
-    rows = _rows(engine)
-    before = await _scores(engine, rows)
-    await engine.work.alone(lambda: lower(engine.backbone, "int8"))
-    pairs = list(zip(before, await _scores(engine, rows), strict=True))
+
+def agreement(before: Scores, after: Scores) -> Agreement:
+    """How far answers agree with those before, where both are known."""
+    pairs = [(before[row], after[row]) for row in before.keys() & after.keys()]
     same = sum(max(one, key=one.__getitem__) == max(other, key=other.__getitem__) for one, other in pairs)
     largest = max((abs(one[label] - other[label]) for one, other in pairs for label in one), default=0.0)
     return Agreement(len(pairs), same, largest)
-
-
-def _rows(engine: "PromptEngine") -> list[Input]:
-    served = sorted(engine.follower.snapshot.served.items(), key=lambda one: one[0])
-    fields = {"classification": {}, "pair": {"text_pair": PROBES[0]}}
-    return [
-        Input(prompt=f"{name}@{alias}", key="probe", text=text, **fields[one.task.kind])
-        for (name, alias), one in [(alias, one) for alias, one in served if one.task.kind in fields][:VERSIONS]
-        for text in PROBES
-    ]
-
-
-async def _scores(engine: "PromptEngine", rows: Sequence[Input]) -> list[dict[str, float]]:
-    answered = await engine.predict(rows)
-    return [one.answer.scores for one in answered if isinstance(one.answer, Classified)]

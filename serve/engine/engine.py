@@ -31,11 +31,11 @@ from ..routing.follower import Follower
 from ..routing.known import Known, open_registry
 from ..routing.routing import Router
 from ..routing.shadow import Shadows
-from ..routing.snapshot import Served
+from ..routing.snapshot import Passed, Served
 from ..routing.split import Arm
 from ..schemas import FeedbackRequest, Input
 from ..work.work import QUEUE_TOKENS, Submit, Work
-from .agreement import Agreement, quantized
+from .agreement import Agreement, agreement, probed
 from .bank import Bank
 from .bare import bare
 from .fields import first_row, row
@@ -130,36 +130,39 @@ class PromptEngine:
             for one, found in zip(asked, answers, strict=True)
         ]
 
-    async def stream(self, given: Input, most: int | None = None) -> Stream:
-        """The answer to one row while it is being said, of a prompt that generates text, in at most `most` tokens.
+    async def streams(self, inputs: Sequence[Input], most: int | None = None) -> list[Stream]:
+        """Answers while they are being said, in at most `most` tokens each; all from one snapshot.
 
         Raises:
-            ServeError: the row cannot be answered, or not so.
+            ServeError: a row cannot be answered, or its prompt generates no text.
         """
-        started = time.perf_counter()
-        epoch, (asked,) = await self._asked([given], most)
-        served = asked.served
-        if not isinstance(served.artifact.head, GenerationHead):
-            raise Invalid(f"{asked.where}: {served.version.reference} answers {served.task.kind} rows and says nothing")
-        example, *_ = await self._in_text_thread(lambda: self._encode(asked))
+        _, asked = await self._asked(inputs, most)
+        for one in asked:
+            version, kind = one.served.version, one.served.task.kind
+            if not isinstance(one.served.artifact.head, GenerationHead):
+                raise Invalid(f"{one.where}: {version.reference} answers {kind} rows and says nothing")
+        encoded = await self._in_text_thread(lambda: [self._encode(one)[0] for one in asked])
+        return [self._stream(*one, most) for one in zip(asked, encoded, strict=True)]
+
+    def _stream(self, asked: Asked, example: Example, most: int | None) -> Stream:
+        started, served = time.perf_counter(), asked.served
 
         def known(said: Sequence[int]) -> str:
             return settled(served.task, self.backbone.tokenizer.decode(list(said), skip_special_tokens=True))
 
         async def whole(output: Output | BaseException) -> Answer:
             said = await self._in_text_thread(lambda: self._merge(asked, [example], [output]))
-            self._tell([asked], started)
             if most is None:
                 self.shadows.offer(served, asked.row, said)
             return said
 
         return Stream(
             served.version,
-            epoch,
-            served.arm,
+            len(example.input_ids),
             lambda hear: self.work.listen((served.artifact, example), hear),
             lambda said: self._in_text_thread(lambda: known(said)),
             whole,
+            lambda: self._tell([asked], started),
         )
 
     async def embed(self, inputs: Sequence[Input]) -> list[Embedded]:
@@ -203,25 +206,22 @@ class PromptEngine:
         await self._in_text_thread(lambda: self._encode(asked))
         return corrected
 
-    async def _bring(self, version: Version) -> Served:
+    async def _bring(self, version: Version) -> Passed:
         """Load a version and have it answer a row once, so that what cannot answer is never swapped in."""
         async with self._bringing:
-            return await self._brought(version)
+            served = await self._load(version)
+            if version.digest not in self._tried:
+                await self._answers([Asked("a first row", served, first_row(served.task))], self.work.rush)
+                self._tried[version.digest] = True
+        return Passed(version, served.task)
 
-    async def _brought(self, version: Version) -> Served:
-        served = await self._load(version)
-        if version.digest not in self._tried:
-            await self._answers([Asked("a first row", served, first_row(served.task))], self.work.rush)
-            self._tried[version.digest] = True
-        return served
-
-    async def _answer_beside(self, shadow: Served, row: Row) -> Answer:
-        (found,) = await self._answers([Asked("a row beside", shadow, row)], self.work.submit)
+    async def _answer_beside(self, shadow: Passed, row: Row) -> Answer:
+        (found,) = await self._answers([Asked("a row beside", await self._load(shadow.version), row)], self.work.submit)
         return found
 
     async def _load(self, version: Version) -> Served:
         artifact, task = await self.bank.get(version.digest)
-        return Served(replace(version, card={}), artifact, task)  # thousands of cards are more than their tensors
+        return Served(version, artifact, task)
 
     async def _asked(self, inputs: Sequence[Input], most: int | None = None) -> tuple[int, list[Asked]]:
         """What answers each input, all from one snapshot, and the snapshot's epoch."""
@@ -285,11 +285,23 @@ async def opened(config: ServeConfig, observer: Observer = SILENT) -> AsyncItera
         backbone = await asyncio.to_thread(Backbone.load, config.backbone, device)
         if device == "cuda":
             lower(backbone, "bfloat16")
-        engine = PromptEngine(backbone, registry, deadline_s=config.deadline_s, known=known, observer=observer)
-        try:
-            await engine.follower.start()
-            if config.quantize:
-                engine.agreement = await quantized(engine)
-            yield engine
-        finally:
-            await engine.close()
+        engine = partial(PromptEngine, backbone, registry, deadline_s=config.deadline_s, known=known, observer=observer)
+        if config.quantize is None:
+            async with _started(engine()) as whole:
+                yield whole
+            return
+        async with _started(engine()) as whole:
+            before = await probed(whole)
+        await asyncio.to_thread(lower, backbone, config.quantize)
+        async with _started(engine()) as lowered:  # nothing that the other one computed and kept is in it
+            lowered.agreement = agreement(before, await probed(lowered))
+            yield lowered
+
+
+@asynccontextmanager
+async def _started(engine: PromptEngine) -> AsyncIterator[PromptEngine]:
+    try:
+        await engine.follower.start()
+        yield engine
+    finally:
+        await engine.close()

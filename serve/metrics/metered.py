@@ -18,6 +18,7 @@ from .tracing import traced
 from .traffic import Window
 
 PUT_S = 5.0  # between two looks at the state, where nobody asks for it
+UNHEARD = 499  # the code of a request whose client went away before an answer began, after nginx
 ELSEWHERE = "other"  # the route of a request that has none
 
 
@@ -31,7 +32,7 @@ class Metered:
         """Pass one connection on."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        started, code = time.perf_counter(), 500
+        started, code = time.perf_counter(), UNHEARD
 
         async def watched(message: Message) -> None:
             nonlocal code
@@ -40,6 +41,9 @@ class Metered:
 
         try:
             await self._app(scope, receive, watched)
+        except BaseException:
+            code = 500 if code == UNHEARD else code
+            raise
         finally:
             route = getattr(scope.get("route"), "path", ELSEWHERE)
             self._observer.requested(route, code, time.perf_counter() - started)

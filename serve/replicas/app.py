@@ -51,13 +51,13 @@ def run(
 
 
 def build(args: dict[str, Any]) -> Any:
-    """The application of a cluster, as its configuration imports it: `serve.app:build`, without arguments.
+    """The application of a cluster, as its configuration imports it: `serve.replicas.app:build`, without arguments.
 
     Raises:
         ValueError: there are arguments, which Ray would keep and show.
     """
     if args:
-        raise ValueError("serve.app:build takes no arguments; a replica reads PROMPTCTL_ variables")
+        raise ValueError("serve.replicas.app:build takes no arguments; a replica reads PROMPTCTL_ variables")
     return bound(from_environment, ONE)
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..edge.headers import REQUEST_ID, STEERING, STRICT
 from ..errors import Unavailable
 
 PROGRAM = "promptctl-haproxy"
@@ -35,16 +36,8 @@ SWITCHES = {
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a line for every request, with its route
 }
 DRAINING = {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2"}  # one machine's HAProxy hears of it in a tenth
-STEERING = (  # headers by which a client would steer Ray
-    "serve_multiplexed_model_id",
-    "serve-multiplexed-model-id",
-    "x-request-timeout-seconds",
-    "x-request-disconnect-disabled",
-    "x-session-id",
-)
 CLOSED = "# closed by promptctl\n"
 _PARENT_DIES = 1  # prctl's PR_SET_PDEATHSIG
-_STRICT = "[A-Za-z0-9-]{1,64}"  # what an X-Request-Id may be
 
 
 def program() -> Path | None:
@@ -124,7 +117,7 @@ def closed(text: str, folder: Path) -> str:
 def _unsteered() -> Iterator[str]:
     for name in STEERING:
         yield f"    http-request del-header {name}"
-    strict = f"{{ req.hdr(x-request-id) -m reg ^{_STRICT}$ }}"
-    yield f"    http-request del-header x-request-id unless {strict}"
+    strict = f"{{ req.hdr({REQUEST_ID}) -m reg ^{STRICT.pattern}$ }}"
+    yield f"    http-request del-header {REQUEST_ID} unless {strict}"
     # To a replica every client is this proxy; those of other machines are not for what `nearby` guards.
     yield "    http-request set-header x-forwarded-for %[src] unless { src 127.0.0.0/8 ::1 }"

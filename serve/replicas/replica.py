@@ -44,6 +44,15 @@ class Replica:
         except Unavailable:
             return None
 
+    async def check_health(self) -> None:
+        """Ray asks now and then, and replaces a replica that says otherwise.
+
+        Raises:
+            Unavailable: it would answer no row any more.
+        """
+        if not self._engine.work.alive:
+            raise Unavailable("the replica takes no rows any more")
+
     async def greeting(self) -> tuple[Status, int]:
         """How it is, and how many prompts it serves."""
         return report.status(self._engine), len(report.tasks(self._engine))

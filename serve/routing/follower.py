@@ -2,31 +2,33 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import registry
 from registry import Registry, RegistryError, ServingState, Version
 
-from ..errors import Integrity
+from ..errors import Integrity, Unavailable
 from .known import Known
-from .snapshot import Alias, Refusal, Served, Snapshot, Split
+from .snapshot import Alias, Passed, Refusal, Snapshot, Split
 
 INTERVAL_S = 0.3
 RETRY_S = 5.0  # until a version that failed its checks is tried again
+PATIENCE_S = 0.5  # for a version; after that, what else is new does not wait for it
 REST = 10  # times as long as it took to keep a state, until the next one is kept
 
 Bytes: TypeAlias = tuple[str, str]  # reference, digest
+Result = TypeVar("Result")
 
 
 class Follower:
     """Asks the registry for its epoch and, when that moved, checks what is new before any of it answers."""
 
     def __init__(
-        self, source: Registry, bring: Callable[[Version], Awaitable[Served]], known: Known | None = None
+        self, source: Registry, bring: Callable[[Version], Coroutine[None, None, Passed]], known: Known | None = None
     ) -> None:
         self.snapshot = Snapshot(-1)
         self.stale_since: datetime | None = None
@@ -34,9 +36,10 @@ class Follower:
         self._registry, self._bring, self._known = source, bring, known
         self._said: ServingState | None = None  # by the registry; what was known from before it is not
         self._retry_at = 0.0
+        self._late: dict[Bytes, asyncio.Task[Passed]] = {}  # versions that are still being brought
         self._turn = asyncio.Lock()
         self._coming: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._unsaved: Snapshot | None = None
         self._saving: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -48,7 +51,7 @@ class Follower:
             RegistryError: the registry does not answer, and nothing is known from an earlier time.
         """
         state = None if self._known is None else await asyncio.to_thread(self._known.load)
-        last = None if state is None else await self._next(state, state.aliases)
+        last = None if state is None else await self._next(state, state.aliases, None)
         if last is not None:  # not the registry's, but what answers on where the version that it names cannot be had
             self.snapshot = replace(last, epoch=-1, refused=())
         try:
@@ -90,16 +93,16 @@ class Follower:
             self.stale_since = self.stale_reason = None
 
     async def _look(self) -> None:
-        now = asyncio.get_running_loop().time()
-        retry = bool(self.snapshot.refused) and now >= self._retry_at
-        before = self._said
-        if await asyncio.to_thread(self._registry.epoch) == self.snapshot.epoch and before and not retry:
+        now, before = asyncio.get_running_loop().time(), self._said
+        arrived = any(task.done() for task in self._late.values())
+        retry = arrived or (bool(self.snapshot.refused) and now >= self._retry_at)
+        if before and await asyncio.to_thread(self._registry.head) == before.head and not retry:
             return
         changes = await asyncio.to_thread(self._registry.serving_state, before and before.head)
         self._retry_at = now + RETRY_S
         said = before.changed(changes) if before else changes
         again = {one.alias for one in self.snapshot.refused} & said.aliases.keys()
-        self.snapshot = await self._next(said, changes.aliases.keys() | again)
+        self.snapshot = await self._next(said, changes.aliases.keys() | again, PATIENCE_S if before else None)
         self._said = said
         self._unsaved = self.snapshot
         if self._known is not None and (self._saving is None or self._saving.done()):
@@ -114,47 +117,53 @@ class Follower:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), REST * (time.perf_counter() - started))
 
-    async def _next(self, state: ServingState, moved: Collection[Alias]) -> Snapshot:
+    async def _next(self, state: ServingState, moved: Collection[Alias], patience_s: float | None) -> Snapshot:
         """The snapshot of a state of which only these aliases may be others than before."""
         before = self.snapshot
         wanted = {alias: state.aliases[alias] for alias in moved if not alias[0].startswith("shared/")}
         beside = {alias: state.splits[alias] for alias in wanted if alias in state.splits}
-        found = await self._found([*wanted.values(), *(split.candidate for split in beside.values())], wanted)
+        versions = [*wanted.values(), *(split.candidate for split in beside.values())]
+        found = await self._found(versions, wanted, patience_s)
         served = {alias: one for alias, one in before.served.items() if alias in state.aliases}
         splits = {alias: one for alias, one in before.splits.items() if alias in state.splits and alias not in wanted}
         refused: list[Refusal] = []
         for alias, version in wanted.items():
             match found[_bytes(version)]:
-                case Served() as passed:
+                case Passed() as passed:
                     served[alias] = passed
                 case error:
                     refused.append(Refusal(alias, version, reason(error)))
         for alias, split in beside.items():
             match _fitting(found[_bytes(split.candidate)], served.get(alias)):
-                case Served() as passed:
+                case Passed() as passed:
                     splits[alias] = Split(passed, split.percent)
                 case error:
                     refused.append(Refusal(alias, split.candidate, reason(error), candidate=True))
         return Snapshot(state.epoch, served, splits, tuple(refused))
 
     async def _found(
-        self, wanted: Sequence[Version], aliases: Collection[Alias]
-    ) -> Mapping[Bytes, Served | BaseException]:
-        """Each version, brought where these aliases do not name it yet; or why it cannot answer."""
+        self, wanted: Sequence[Version], aliases: Collection[Alias], patience_s: float | None
+    ) -> Mapping[Bytes, Passed | BaseException]:
+        """Each version, brought where these aliases do not name it yet; or why it cannot answer, or not yet."""
         now = self.snapshot
         held = [now.served[alias] for alias in aliases if alias in now.served]
         held += [now.splits[alias].candidate for alias in aliases if alias in now.splits]
-        found: dict[Bytes, Served | BaseException] = {_bytes(one.version): one for one in held}
+        found: dict[Bytes, Passed | BaseException] = {_bytes(one.version): one for one in held}
         new = {_bytes(version): version for version in wanted if _bytes(version) not in found}
-        brought = await asyncio.gather(*map(self._bring, new.values()), return_exceptions=True)
-        return found | dict(zip(new, brought, strict=True))
+        late = {which: task for which, task in self._late.items() if which in new}
+        begun = {which: self._begin(self._bring(version)) for which, version in new.items() if which not in late}
+        if begun:
+            await asyncio.wait(begun.values(), timeout=patience_s)
+        coming = late | begun
+        self._late = {which: task for which, task in coming.items() if not task.done()}
+        return found | {which: _brought(task) for which, task in coming.items()}
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL_S)
             await asyncio.gather(self.sync(), return_exceptions=True)  # it keeps what it met as `stale_reason`
 
-    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _begin(self, work: Coroutine[None, None, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -171,6 +180,12 @@ def _bytes(version: Version) -> Bytes:
     return version.reference, version.digest
 
 
+def _brought(task: asyncio.Task[Passed]) -> Passed | BaseException:
+    if not task.done():
+        return Unavailable("it is still being loaded")
+    return task.exception() or task.result()
+
+
 def _keep(known: Known, snapshot: Snapshot) -> None:
     """Keep what is served, as a registry would say it: without what was refused."""
     splits = {alias: registry.Split(one.candidate.version, one.percent) for alias, one in snapshot.splits.items()}
@@ -178,7 +193,7 @@ def _keep(known: Known, snapshot: Snapshot) -> None:
     known.save(ServingState(snapshot.epoch, aliases, splits))
 
 
-def _fitting(candidate: Served | BaseException, stable: Served | None) -> Served | BaseException:
+def _fitting(candidate: Passed | BaseException, stable: Passed | None) -> Passed | BaseException:
     """The candidate, unless it answers other rows than the version that it stands beside."""
     if isinstance(candidate, BaseException) or (stable is not None and candidate.task.kind == stable.task.kind):
         return candidate

@@ -66,6 +66,7 @@ class Known:
         with suppress(OSError):
             self._registry.keep(_digests(state))
             Folder(self._folder, OWNER_ONLY).write(STATE, _written(state))
+            self._registry.keep_only(_digests(state))  # last: a state is never on the disk without its artifacts
 
     def load(self) -> ServingState | None:
         """The state that was kept, if there is one that can be read."""

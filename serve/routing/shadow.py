@@ -10,13 +10,13 @@ from methods import Answer, Chosen, Classified, Generated, Row, Span, Tagged
 from registry import Version
 
 from ..errors import Overloaded, TimedOut
-from .snapshot import Served
+from .snapshot import Passed, Served
 
 AT_ONCE = 16  # rows
 MOST_WAITING = 256  # rows
 PAUSE_S = 0.005
 
-Ask: TypeAlias = Callable[[Served, Row], Awaitable[Answer]]
+Ask: TypeAlias = Callable[[Passed, Row], Awaitable[Answer]]
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Comparison:
 @dataclass(frozen=True)
 class _Waiting:
     comparison: Comparison
-    candidate: Served
+    candidate: Passed
     row: Row
     answer: Answer
 

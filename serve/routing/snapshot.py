@@ -13,24 +13,29 @@ Alias: TypeAlias = tuple[str, str]  # prompt name, alias
 
 
 @dataclass(frozen=True)
-class Served:
-    """A version that passed its checks, with what answers for it.
+class Passed:
+    """A version that passed its checks, and the task that it answers; its tensors come and go in the bank."""
 
-    Of a row it also says on which arm the row is, where its alias has two, and which shadow is to answer it as well.
-    """
+    version: Version
+    task: Task
+
+
+@dataclass(frozen=True)
+class Served:
+    """What answers a row: on which arm, where its alias has two, and beside which shadow, where that has one."""
 
     version: Version
     artifact: Artifact
     task: Task
     arm: Arm | None = None
-    shadow: "Served | None" = None
+    shadow: Passed | None = None
 
 
 @dataclass(frozen=True)
 class Split:
     """A candidate that passed its checks, and its percent of an alias's rows; 0 is a shadow, never returned."""
 
-    candidate: Served
+    candidate: Passed
     percent: int
 
 
@@ -49,6 +54,6 @@ class Snapshot:
     """Everything served as of one epoch; where an alias was refused, `served` keeps what it named before."""
 
     epoch: int
-    served: Mapping[Alias, Served] = field(default_factory=dict)
+    served: Mapping[Alias, Passed] = field(default_factory=dict)
     splits: Mapping[Alias, Split] = field(default_factory=dict)
     refused: tuple[Refusal, ...] = ()

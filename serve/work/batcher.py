@@ -34,6 +34,11 @@ class Batcher(Generic[Item, Result]):
         self._last_run_s = 0.0
         self._loop = asyncio.create_task(self._serve())
 
+    @property
+    def alive(self) -> bool:
+        """Whether it takes from its queue."""
+        return not self._loop.done()
+
     async def close(self) -> None:
         """Finish the batch that runs and turn away what waits."""
         self._queue.close()

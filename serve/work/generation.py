@@ -64,6 +64,11 @@ class Generation:
         """How many rows go on."""
         return len(self._told)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it takes from its queue."""
+        return not self._loop.done()
+
     async def close(self) -> None:
         """Finish what goes on and turn away what waits."""
         self._queue.close()

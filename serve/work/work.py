@@ -53,6 +53,11 @@ class Work:
         """Rows that generate now."""
         return self._generation.going
 
+    @property
+    def alive(self) -> bool:
+        """Whether rows are still taken from the queues."""
+        return self._batcher.alive and self._generation.alive
+
     async def close(self) -> None:
         """Finish what runs and turn away what waits."""
         await asyncio.gather(self._batcher.close(), self._generation.close())

@@ -1,7 +1,8 @@
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from methods import Artifact
+from methods import Artifact, Backbone
 from registry import Move, Registry
 from serve import report
 from serve.config import ServeConfig
@@ -46,3 +47,28 @@ def test_agreement_reads_as_a_sentence() -> None:
     said = "int8: 15 of 16 probe rows keep their label; the largest change of a score is 0.022"
     assert str(Agreement(16, 15, 0.0219)) == said
     assert str(Agreement(0, 0, 0.0)) == "int8: there is no prompt yet to compare answers with"
+
+
+def test_prompts_that_were_promoted_before_int8_and_after_it_answer_alike(
+    config: ServeConfig,
+    registry: Registry,
+    make: Callable[..., Artifact],
+    publish: Publish,
+    speaker: Backbone,
+    speaker_folder: Path,
+) -> None:
+    """Keys and values of a decoder's soft prompt are computed by the backbone that answers."""
+    task = replace(SENTIMENT, name="after")
+
+    async def main() -> None:
+        publish("sentiment", make(SENTIMENT, 1, backbone=speaker))
+        publish("after", make(task, 1, backbone=speaker))
+        registry.promote([Move("sentiment:1")], actor="ada")
+        async with opened(replace(config, quantize="int8", backbone=str(speaker_folder))) as engine:
+            registry.promote([Move("after:1")], actor="ada")
+            await engine.follower.sync()
+            rows = [Input(prompt=name, text="the film was very good") for name in ("sentiment", "after")]
+            before, after = await engine.predict(rows)
+            assert numbers(before) == numbers(after)
+
+    run(main())

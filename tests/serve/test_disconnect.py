@@ -144,6 +144,8 @@ def test_rows_of_a_client_that_goes_leave_the_queue(
                 for _, writer in connections:
                     writer.close()
                 await until(lambda: work.waiting_tokens == 0)
+                unheard = b'promptctl_requests_total{code="499",route="/v1/predict"} 3.0'
+                await until(lambda: unheard in app.state.metrics.meter.text())
             finally:
                 held.set()
 

@@ -12,7 +12,8 @@ from methods import Artifact
 from registry import Move, Registry
 from serve.api import create_app
 from serve.config import ServeConfig
-from serve.edge.edge import STEERING, Edge
+from serve.edge.edge import Edge
+from serve.edge.headers import STEERING
 
 from .conftest import SENTIMENT, Publish
 from .engines import run
@@ -53,7 +54,7 @@ def test_any_other_request_id_is_replaced(name: bytes) -> None:
 
 
 def test_headers_that_steer_a_cluster_go_no_further() -> None:
-    given = {name.decode().title(): "zebrafinch" for name in STEERING}
+    given = {name.title(): "zebrafinch" for name in STEERING}
     _, seen = asked(given | {"X-Other": "kept"})
     assert "zebrafinch" not in seen.values()
     assert seen["x-other"] == "kept"

@@ -174,7 +174,7 @@ def test_the_pieces_of_a_stream_joined_are_the_answer(
         async with engine_of(speaker, registry) as engine:
             for text in TEXTS:
                 asked = Input(prompt="story", text=text)
-                stream = await engine.stream(asked)
+                (stream,) = await engine.streams([asked])
                 pieces = [piece async for piece in stream]
                 (whole,) = await engine.predict([asked])
                 assert isinstance(whole.answer, Generated)
@@ -189,7 +189,7 @@ def test_the_pieces_of_a_stream_joined_are_the_answer(
                 (await engine.predict([Input(prompt="story", text=text)]))[0].answer for text in TEXTS
             ]
             with pytest.raises(Invalid, match="row 0: sentiment:1 answers classification rows and says nothing"):
-                await engine.stream(Input(prompt="sentiment", text="good"))
+                await engine.streams([Input(prompt="sentiment", text="good")])
 
     run(main())
 
@@ -201,7 +201,7 @@ def test_a_stream_that_is_left_stops_speaking(
         publish("story", make(STORY, 0, backbone=speaker))
         registry.promote([Move("story:1")], actor="ada")
         async with engine_of(speaker, registry) as engine:
-            stream = await engine.stream(Input(prompt="story", text="the old bridge"))
+            (stream,) = await engine.streams([Input(prompt="story", text="the old bridge")])
             await anext(stream)
             assert engine.work.going == 1
             await stream.aclose()
@@ -235,3 +235,22 @@ def test_what_is_settled_stays_in_the_answer(words: list[str], prompt: TextPromp
         assert answer.startswith(known)
         assert known.startswith(told)
         told = known
+
+
+def test_streams_of_one_request_are_of_one_snapshot(
+    speaker: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    async def main() -> None:
+        for seed in (0, 1):
+            publish("story", make(STORY, seed, backbone=speaker))
+        registry.promote([Move("story:1")], actor="ada")
+        async with engine_of(speaker, registry) as engine:
+            first, second = await engine.streams([Input(prompt="story", text=text) for text in TEXTS[:2]])
+            said = [await anext(first)]
+            registry.promote([Move("story:2")], actor="ada")
+            await engine.follower.sync()
+            said += [piece async for piece in first]
+            assert "".join([piece async for piece in second])
+            assert (first.version.number, second.version.number) == (1, 1)
+
+    run(main())

@@ -86,7 +86,7 @@ def test_requests_rows_phases_batches_and_the_bank_are_counted(
         assert grown["promptctl_batch_rows_count",] == grown["promptctl_batch_fill_ratio_count",] == batches
         assert grown["promptctl_batch_rows_sum",] == 3
         assert 0 < grown["promptctl_batch_fill_ratio_sum",] < 1
-        assert grown["promptctl_bank_hits_total",] == 1  # sentiment:1 was loaded when it was promoted
+        assert grown["promptctl_bank_hits_total",] == 2  # sentiment:1 and qa:1 were loaded when they were promoted
         assert after["promptctl_bank_loads_total",] == 3
         assert after["promptctl_bank_bytes",] > 0
         assert after["promptctl_epoch",] == registry.epoch() == 2

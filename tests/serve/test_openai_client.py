@@ -168,3 +168,25 @@ def test_an_answer_ends_before_a_stop(client: openai.OpenAI) -> None:
     assert (cut.text, cut.finish_reason) == (whole[: whole.index(stop)], "stop")
     events = client.completions.create(model="story", prompt="the old bridge", stop=stop, stream=True)
     assert "".join(one.choices[0].text for one in events) == cut.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_nothing_is_generated_behind_a_stop(client: openai.OpenAI, stream: bool) -> None:
+    asked: dict[str, Any] = {"model": "story", "prompt": "the old bridge"}
+    whole = client.completions.create(**asked)
+    assert whole.usage is not None
+    text = whole.choices[0].text
+    stop = text[len(text) // 4 : len(text) // 4 + 2]
+    if stream:
+        events = list(
+            client.completions.create(**asked, stop=stop, stream=True, stream_options={"include_usage": True})
+        )
+        said, usage = "".join(one.choices[0].text for one in events if one.choices), events[-1].usage
+        reason = [one.choices[0].finish_reason for one in events if one.choices][-1]
+    else:
+        found = client.completions.create(**asked, stop=stop)
+        said, usage, reason = found.choices[0].text, found.usage, found.choices[0].finish_reason
+    assert (said, reason) == (text[: text.index(stop)], "stop")
+    assert usage is not None
+    assert usage.completion_tokens < whole.usage.completion_tokens
+    assert usage.prompt_tokens == whole.usage.prompt_tokens

@@ -100,17 +100,17 @@ def test_a_registry_that_is_down_is_named(config: ServeConfig, promoted: Registr
 def test_those_who_ask_at_once_share_one_look_that_is_later_than_their_question(
     tiny: Backbone, promoted: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[int] = []
-    honest = Registry.epoch
+    looks: list[str] = []
+    honest = Registry.head
 
-    def counted(registry: Registry) -> int:
+    def counted(registry: Registry) -> str:
         found = honest(registry)
         looks.append(found)
         return found
 
     async def main() -> None:
         async with engine_of(tiny, promoted) as engine:
-            monkeypatch.setattr(Registry, "epoch", counted)
+            monkeypatch.setattr(Registry, "head", counted)
             first = asyncio.create_task(engine.follower.sync())
             await asyncio.sleep(0)  # it has begun to look
             promoted.promote([Move("sentiment:2")], actor="ada")

@@ -156,12 +156,14 @@ def test_what_a_killed_replica_does_not_answer_a_retry_does(cluster: Cluster) ->
     cluster.wait_for_two()
     with Load(cluster.config.url, retries=3) as load:
         time.sleep(1)
-        _replicas()[0].kill()
+        killed = _replicas()[0]
+        killed.kill()
         time.sleep(2)
     retries = load.counts["sent"] - load.counts["asked"]
     print(f"{load.counts['asked']} requests, {retries} retries, {len(load.failures)} failures")  # noqa: T201
     assert load.failures == []
     assert load.counts["asked"] > 20
+    assert killed.pid not in {replica.pid for replica in _replicas()}
 
 
 def _replicas() -> list[psutil.Process]:

@@ -10,7 +10,7 @@ import pytest
 from methods import Answer, Artifact, Chosen, Classified, Generated, Row, Span, Tagged
 from serve.errors import Overloaded, TimedOut
 from serve.routing.shadow import MOST_WAITING, Shadows, distance
-from serve.routing.snapshot import Served
+from serve.routing.snapshot import Passed, Served
 
 from .conftest import SENTIMENT, Publish
 from .engines import run, until
@@ -43,10 +43,8 @@ ROW = Row("the film was good")
 @pytest.fixture
 def stable(make: Callable[..., Artifact], publish: Publish) -> Served:
     """A version, with another as its shadow."""
-    one, other = (
-        Served(publish("sentiment", made), made, SENTIMENT) for made in (make(SENTIMENT, 1), make(SENTIMENT, 2))
-    )
-    return replace(one, shadow=other)
+    one, other = make(SENTIMENT, 1), make(SENTIMENT, 2)
+    return Served(publish("sentiment", one), one, SENTIMENT, shadow=Passed(publish("sentiment", other), SENTIMENT))
 
 
 class Server:
@@ -56,7 +54,7 @@ class Server:
         self.queued, self.asked = 0, 0
         self._answers = answers
 
-    async def ask(self, shadow: Served, row: Row) -> Answer:
+    async def ask(self, shadow: Passed, row: Row) -> Answer:
         said = self._answers[self.asked % len(self._answers)]
         self.asked += 1
         if isinstance(said, Exception):

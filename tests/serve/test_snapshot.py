@@ -1,6 +1,9 @@
 import asyncio
 import shutil
+import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +14,11 @@ from methods import Artifact, Backbone, GenerationHead, LinearHead, SoftPrompt, 
 from registry import Move, Registry
 from serve import errors, report
 from serve.config import ServeConfig
+from serve.engine.bank import Bank, Held
 from serve.engine.engine import PromptEngine
 from serve.schemas import Input
 
-from .conftest import QA, SENTIMENT, STORY, Publish
+from .conftest import QA, SENTIMENT, STORY, TOPIC, Publish
 from .engines import engine_of, numbers, run, until
 
 ROW = Input(prompt="sentiment", text="the film was very good")
@@ -156,7 +160,7 @@ def test_a_version_that_fails_its_checks_is_never_swapped_in(
             registry.promote([Move("sentiment:2"), Move("sentiment:2", "staging"), Move("qa:1")], actor="ada")
             await until(lambda: engine.follower.snapshot.epoch > 1)
             assert await version_of(engine) == "sentiment:1"
-            with pytest.raises(errors.Integrity, match="sentiment:2 failed its checks"):
+            with pytest.raises(errors.Integrity, match="sentiment:2 is not served"):
                 await engine.predict([Input(prompt="sentiment@staging", text="good")])
             assert ("qa", "production") in engine.follower.snapshot.served
             production, staging = report.status(engine).refused
@@ -249,5 +253,95 @@ def test_serving_goes_on_while_the_registry_is_down_and_catches_up_after(
             registry.promote([Move("sentiment:2")], actor="ada")
             await until(lambda: engine.follower.snapshot.epoch == 2)
             assert await version_of(engine) == "sentiment:2"
+
+    run(main())
+
+
+def test_a_version_that_loads_slowly_holds_up_no_other_prompt(
+    tiny: Backbone,
+    registry: Registry,
+    make: Callable[..., Artifact],
+    publish: Publish,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publish("sentiment", make(SENTIMENT, 1))
+    honest, slow, loaded = Bank._load, publish("sentiment", make(SENTIMENT, 2)).digest, threading.Event()
+
+    def waiting(bank: Bank, digest: str) -> Held:
+        if digest == slow:
+            assert loaded.wait(30)
+        return honest(bank, digest)
+
+    async def main() -> None:
+        for seed in (1, 2):
+            publish("topic", make(TOPIC, seed))
+        registry.promote([Move("sentiment:2"), Move("topic:1")], actor="ada")
+        monkeypatch.setattr(Bank, "_load", waiting)
+        starting = PromptEngine(tiny, registry)
+        start = asyncio.create_task(starting.follower.start())
+        await asyncio.sleep(1.0)
+        assert not start.done()  # a start waits for everything
+        loaded.set()
+        await start
+        await starting.close()
+        loaded.clear()
+        registry.promote([Move("sentiment:1")], actor="ada")
+        async with engine_of(tiny, registry) as engine:
+            registry.promote([Move("sentiment:2")], actor="ada")
+            await until(lambda: bool(report.status(engine).refused))
+            (late,) = report.status(engine).refused
+            assert (late.version, late.reason, late.serving) == (
+                "sentiment:2", "it is still being loaded", "sentiment:1",
+            )  # fmt: skip
+            registry.promote([Move("topic:2")], actor="ada")
+            await until(lambda: engine.follower.snapshot.served["topic", "production"].version.number == 2, 1)
+            assert await version_of(engine) == "sentiment:1"
+            loaded.set()
+            await until(lambda: not report.status(engine).refused, 1)
+            assert await version_of(engine) == "sentiment:2"
+
+    run(main())
+
+
+def test_a_promoted_version_that_was_dropped_from_memory_is_read_again(
+    tiny: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    async def main() -> None:
+        for task in (SENTIMENT, TOPIC):
+            publish(task.name, make(task, 1))
+        registry.promote([Move("sentiment:1"), Move("topic:1")], actor="ada")
+        engine = PromptEngine(tiny, registry)
+        engine.bank = Bank(registry, tiny, max_bytes=make(TOPIC, 1).nbytes)
+        try:
+            await engine.follower.start()
+            rows = [Input(prompt=name, text="the bridge") for name in ("sentiment", "topic", "sentiment")]
+            first = [numbers(one) for one in await engine.predict(rows)]
+            assert first == [numbers(one) for one in await engine.predict(rows)]
+            assert engine.bank.nbytes <= make(TOPIC, 1).nbytes
+        finally:
+            await engine.close()
+
+    run(main())
+
+
+def test_a_database_that_was_brought_back_is_followed_though_it_counts_as_far(
+    tiny: Backbone, registry: Registry, config: ServeConfig, make: Callable[..., Artifact], publish: Publish
+) -> None:
+    database = Path(config.database_url.removeprefix("sqlite:///"))
+
+    async def main() -> None:
+        for seed in (1, 2, 3):
+            publish("sentiment", make(SENTIMENT, seed))
+        registry.promote([Move("sentiment:1")], actor="ada")
+        with closing(sqlite3.connect(database)) as now, closing(sqlite3.connect(database.with_name("copy"))) as copy:
+            now.backup(copy)
+        registry.promote([Move("sentiment:2")], actor="ada")
+        async with engine_of(tiny, registry) as engine:
+            assert await version_of(engine) == "sentiment:2"
+            with closing(sqlite3.connect(database)) as now, closing(sqlite3.connect(database.with_name("copy"))) as old:
+                old.backup(now)
+            registry.promote([Move("sentiment:3")], actor="ada")
+            assert registry.epoch() == engine.follower.snapshot.epoch
+            await until(lambda: engine.follower.snapshot.served["sentiment", "production"].version.number == 3)
 
     run(main())
