@@ -29,7 +29,8 @@ def prefixes(pool: PromptPool, query: Tensor) -> Tensor:
     """Each row's keys and values [B, L, 2, N, P, D], of P positions, or of top * P."""
     near = weights(pool, query)
     if not pool.top:
-        return torch.einsum("blm,lcmnpd->blcnpd", near, pool.components)
+        mixed = near.permute(1, 0, 2).unsqueeze(1) @ pool.components.flatten(3)  # [L, 2, B, N P D], no component copied
+        return mixed.unflatten(3, pool.components.shape[3:]).permute(2, 0, 1, 3, 4, 5)
     chosen = near.topk(pool.top, dim=2).indices
     picked = torch.stack([pool.components[layer][:, rows] for layer, rows in enumerate(chosen.unbind(1))])
     return picked.permute(2, 0, 1, 4, 3, 5, 6).flatten(4, 5)

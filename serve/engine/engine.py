@@ -43,7 +43,6 @@ from .outcomes import checked, naming
 from .shortened import shortened
 from .stream import Stream
 
-BRINGING = 64  # versions that are loaded and tried at once
 TRIED = 4096
 
 Value = TypeVar("Value")
@@ -98,7 +97,6 @@ class PromptEngine:
         self.follower = Follower(registry, self._bring, known)
         self.shadows = Shadows(self._answer_beside, lambda: self.waiting_tokens, QUEUE_TOKENS)
         self._router = Router(registry, self._load, cache(partial(bare, backbone)))
-        self._bringing = asyncio.Semaphore(BRINGING)
         self._tried: LRUCache[str, bool] = LRUCache(TRIED)  # digests of versions that have answered a first row
         self._text = ThreadPoolExecutor(1, thread_name_prefix="text")  # a tokenizer is not for two threads at once
 
@@ -208,11 +206,10 @@ class PromptEngine:
 
     async def _bring(self, version: Version) -> Passed:
         """Load a version and have it answer a row once, so that what cannot answer is never swapped in."""
-        async with self._bringing:
-            served = await self._load(version)
-            if version.digest not in self._tried:
-                await self._answers([Asked("a first row", served, first_row(served.task))], self.work.rush)
-                self._tried[version.digest] = True
+        served = await self._load(version)
+        if version.digest not in self._tried:
+            await self._answers([Asked("a first row", served, first_row(served.task))], self.work.rush)
+            self._tried[version.digest] = True
         return Passed(version, served.task)
 
     async def _answer_beside(self, shadow: Passed, row: Row) -> Answer:

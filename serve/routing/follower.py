@@ -1,6 +1,7 @@
 """Follows the registry: what is new is checked first, then swapped in."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +18,8 @@ from .snapshot import Alias, Passed, Refusal, Snapshot, Split
 
 INTERVAL_S = 0.3
 RETRY_S = 5.0  # until a version that failed its checks is tried again
-PATIENCE_S = 0.5  # for a version; after that, what else is new does not wait for it
+AT_ONCE = 64  # versions that are brought
+PATIENCE_S = 2.0  # for a version; after that, what else is new does not wait for it
 REST = 10  # times as long as it took to keep a state, until the next one is kept
 
 Bytes: TypeAlias = tuple[str, str]  # reference, digest
@@ -36,7 +38,7 @@ class Follower:
         self._registry, self._bring, self._known = source, bring, known
         self._said: ServingState | None = None  # by the registry; what was known from before it is not
         self._retry_at = 0.0
-        self._late: dict[Bytes, asyncio.Task[Passed]] = {}  # versions that are still being brought
+        self._late: dict[Bytes, asyncio.Task[Passed] | None] = {}  # versions still to be brought, or on their way
         self._turn = asyncio.Lock()
         self._coming: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -94,7 +96,7 @@ class Follower:
 
     async def _look(self) -> None:
         now, before = asyncio.get_running_loop().time(), self._said
-        arrived = any(task.done() for task in self._late.values())
+        arrived = any(task is None or task.done() for task in self._late.values())
         retry = arrived or (bool(self.snapshot.refused) and now >= self._retry_at)
         if before and await asyncio.to_thread(self._registry.head) == before.head and not retry:
             return
@@ -150,13 +152,24 @@ class Follower:
         held += [now.splits[alias].candidate for alias in aliases if alias in now.splits]
         found: dict[Bytes, Passed | BaseException] = {_bytes(one.version): one for one in held}
         new = {_bytes(version): version for version in wanted if _bytes(version) not in found}
-        late = {which: task for which, task in self._late.items() if which in new}
-        begun = {which: self._begin(self._bring(version)) for which, version in new.items() if which not in late}
-        if begun:
-            await asyncio.wait(begun.values(), timeout=patience_s)
-        coming = late | begun
-        self._late = {which: task for which, task in coming.items() if not task.done()}
+        coming = await self._coming_in(new, patience_s)
+        self._late = {which: task for which, task in coming.items() if task is None or not task.done()}
         return found | {which: _brought(task) for which, task in coming.items()}
+
+    async def _coming_in(
+        self, new: Mapping[Bytes, Version], patience_s: float | None
+    ) -> dict[Bytes, asyncio.Task[Passed] | None]:
+        """A task for each version that could be begun in time, some at a time; those of earlier looks go on."""
+        loop, coming = asyncio.get_running_loop(), {which: self._late.get(which) for which in new}
+        until = math.inf if patience_s is None else loop.time() + patience_s
+        waiting = [which for which, task in coming.items() if task is None]
+        for first in range(0, len(waiting), AT_ONCE):
+            if (left_s := until - loop.time()) <= 0:
+                break
+            begun = {which: self._begin(self._bring(new[which])) for which in waiting[first : first + AT_ONCE]}
+            coming |= begun
+            await asyncio.wait(begun.values(), timeout=None if patience_s is None else left_s)
+        return coming
 
     async def _follow(self) -> None:
         while True:
@@ -180,8 +193,8 @@ def _bytes(version: Version) -> Bytes:
     return version.reference, version.digest
 
 
-def _brought(task: asyncio.Task[Passed]) -> Passed | BaseException:
-    if not task.done():
+def _brought(task: asyncio.Task[Passed] | None) -> Passed | BaseException:
+    if task is None or not task.done():
         return Unavailable("it is still being loaded")
     return task.exception() or task.result()
 

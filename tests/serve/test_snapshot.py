@@ -277,9 +277,10 @@ def test_a_version_that_loads_slowly_holds_up_no_other_prompt(
             publish("topic", make(TOPIC, seed))
         registry.promote([Move("sentiment:2"), Move("topic:1")], actor="ada")
         monkeypatch.setattr(Bank, "_load", waiting)
+        monkeypatch.setattr("serve.routing.follower.PATIENCE_S", 0.2)
         starting = PromptEngine(tiny, registry)
         start = asyncio.create_task(starting.follower.start())
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.4)
         assert not start.done()  # a start waits for everything
         loaded.set()
         await start
