@@ -14,7 +14,7 @@ from methods import Artifact, Backbone, GenerationHead, LinearHead, SoftPrompt, 
 from registry import Move, Registry
 from serve import errors, report
 from serve.config import ServeConfig
-from serve.engine.bank import Bank, Held
+from serve.engine.bank import Bank
 from serve.engine.engine import PromptEngine
 from serve.schemas import Input
 
@@ -265,18 +265,18 @@ def test_a_version_that_loads_slowly_holds_up_no_other_prompt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     publish("sentiment", make(SENTIMENT, 1))
-    honest, slow, loaded = Bank._load, publish("sentiment", make(SENTIMENT, 2)).digest, threading.Event()
+    honest, slow, loaded = Registry.fetch_digest, publish("sentiment", make(SENTIMENT, 2)).digest, threading.Event()
 
-    def waiting(bank: Bank, digest: str) -> Held:
+    def waiting(registry: Registry, digest: str) -> bytes:
         if digest == slow:
             assert loaded.wait(30)
-        return honest(bank, digest)
+        return honest(registry, digest)
 
     async def main() -> None:
         for seed in (1, 2):
             publish("topic", make(TOPIC, seed))
         registry.promote([Move("sentiment:2"), Move("topic:1")], actor="ada")
-        monkeypatch.setattr(Bank, "_load", waiting)
+        monkeypatch.setattr(Registry, "fetch_digest", waiting)
         monkeypatch.setattr("serve.routing.follower.PATIENCE_S", 0.2)
         starting = PromptEngine(tiny, registry)
         start = asyncio.create_task(starting.follower.start())
