@@ -18,7 +18,9 @@ from .edge.disconnect import Disconnect
 from .edge.edge import Edge
 from .edge.failures import on_http_error, on_malformed_request, on_serve_error
 from .edge.port import loops_back
-from .engine.engine import Answered, PromptEngine, opened
+from .engine.answered import Answered
+from .engine.engine import PromptEngine
+from .engine.opening import opened
 from .errors import ServeError, Unavailable
 from .feedback import api as feedback_api
 from .feedback.desk import Opened, held_here

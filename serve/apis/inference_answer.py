@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fastapi import Response
 
-from ..engine.engine import Answered
+from ..engine.answered import Answered
 from .inference_schemas import InferRequest, InferResponse, OutputTensor
 from .naming import HEADER as VERSION
 from .naming import named

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 from methods import Generated
 from registry import Version
 
-from ..engine.engine import Answered, PromptEngine
+from ..engine.answered import Answered
+from ..engine.engine import PromptEngine
 from ..engine.stream import Stream
 from ..errors import Failed, Invalid
 from ..schemas import Input

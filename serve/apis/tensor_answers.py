@@ -6,7 +6,7 @@ from typing import Any
 from methods import Task
 
 from ..answers import said
-from ..engine.engine import Answered
+from ..engine.answered import Answered
 from ..errors import Invalid
 from .inference_schemas import InferOutput, InferRequest, TensorMetadata
 from .tensors import Datatype, Tensor

@@ -35,7 +35,7 @@ def bare(backbone: Backbone) -> Served:
         check_fit(None, head, TASK, backbone)
     except Integrity as error:
         raise Invalid(
-            f"{NONE} is the backbone without a prompt, and it {str(error).removeprefix('the backbone ')}",
+            f"{NONE} is the backbone without a prompt, which here generates no text",
             hint="ask a prompt; promptctl prompt list shows them",
         ) from error
     blank = {"card": {}, "run_id": None, "created_by": "", "message": "", "parents": ()}

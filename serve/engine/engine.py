@@ -4,38 +4,32 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from typing import TypeAlias, TypeVar
 
-import numpy as np
-import torch
 from cachetools import LRUCache
-from numpy.typing import NDArray
 
 from methods import Answer, Artifact, Backbone, Example, GenerationHead, Output, Row, answer, encode
 from methods.embedding import embedder, embedding
-from methods.runtime.precision import lower
 from methods.words.settled import settled
 from registry import Registry, Version
 
-from ..config import ServeConfig
 from ..errors import Invalid
 from ..feedback.correcting import check_kind, correction, erring
 from ..feedback.correction import Correction
 from ..metrics.observer import SILENT, Observer
 from ..routing.follower import Follower
-from ..routing.known import Known, open_registry
+from ..routing.known import Known
 from ..routing.routing import Router
 from ..routing.shadow import Shadows
 from ..routing.snapshot import Passed, Served
-from ..routing.split import Arm
 from ..schemas import FeedbackRequest, Input
 from ..work.work import QUEUE_TOKENS, Submit, Work
-from .agreement import Agreement, agreement, probed
+from .agreement import Agreement
+from .answered import Answered, Asked, Embedded
 from .bank import Bank
 from .bare import bare
 from .fields import first_row, row
@@ -47,35 +41,6 @@ TRIED = 4096
 
 Value = TypeVar("Value")
 Read: TypeAlias = tuple[list[Example], list[Output | BaseException]]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A row, what answers it, and where it stands, for the error that names it."""
-
-    where: str
-    served: Served
-    row: Row
-
-
-@dataclass(frozen=True)
-class Answered:
-    """An answer, the version it came from, and the epoch of the snapshot that the version was found in."""
-
-    version: Version
-    epoch: int
-    answer: Answer
-    arm: Arm | None = None
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """A row as a vector [H], the version through which it is seen, and how many tokens it has."""
-
-    version: Version
-    epoch: int
-    vector: NDArray[np.float64]
-    tokens: int
 
 
 class PromptEngine:
@@ -271,34 +236,3 @@ class PromptEngine:
 
     async def _in_text_thread(self, work: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._text, work)
-
-
-@asynccontextmanager
-async def opened(config: ServeConfig, observer: Observer = SILENT) -> AsyncIterator[PromptEngine]:
-    """An engine for the time of the block, its first snapshot loaded, checked and warmed."""
-    registry, known = await asyncio.to_thread(open_registry, config)
-    with closing(registry):
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        backbone = await asyncio.to_thread(Backbone.load, config.backbone, device)
-        if device == "cuda":
-            lower(backbone, "bfloat16")
-        engine = partial(PromptEngine, backbone, registry, deadline_s=config.deadline_s, known=known, observer=observer)
-        if config.quantize is None:
-            async with _started(engine()) as whole:
-                yield whole
-            return
-        async with _started(engine()) as whole:
-            before = await probed(whole)
-        await asyncio.to_thread(lower, backbone, config.quantize)
-        async with _started(engine()) as lowered:  # nothing that the other one computed and kept is in it
-            lowered.agreement = agreement(before, await probed(lowered))
-            yield lowered
-
-
-@asynccontextmanager
-async def _started(engine: PromptEngine) -> AsyncIterator[PromptEngine]:
-    try:
-        await engine.follower.start()
-        yield engine
-    finally:
-        await engine.close()

@@ -12,7 +12,8 @@ from time import perf_counter
 import torch
 
 from serve.config import ServeConfig
-from serve.engine.engine import PromptEngine, opened
+from serve.engine.engine import PromptEngine
+from serve.engine.opening import opened
 from serve.schemas import Input
 
 from ._constant import constant

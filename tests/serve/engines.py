@@ -8,7 +8,8 @@ from typing import Any
 
 from methods import Backbone, Chosen, Classified, Generated, Span, Tagged
 from registry import Registry
-from serve.engine.engine import Answered, PromptEngine
+from serve.engine.answered import Answered
+from serve.engine.engine import PromptEngine
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from registry import Move, Registry
 from serve import report
 from serve.config import ServeConfig
 from serve.engine.agreement import PROBES, Agreement
-from serve.engine.engine import opened
+from serve.engine.opening import opened
 from serve.schemas import Input
 
 from .conftest import QA, SAME, SENTIMENT, Publish

@@ -14,7 +14,8 @@ from methods import Artifact
 from registry import Move, Registry, Unavailable
 from serve import report
 from serve.config import ServeConfig
-from serve.engine.engine import PromptEngine, opened
+from serve.engine.engine import PromptEngine
+from serve.engine.opening import opened
 from serve.routing.known import STATE
 from serve.schemas import Input
 

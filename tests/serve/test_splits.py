@@ -10,7 +10,8 @@ import torch
 from methods import Artifact, Backbone, LinearHead
 from registry import Move, Registry
 from serve import report
-from serve.engine.engine import Answered, PromptEngine
+from serve.engine.answered import Answered
+from serve.engine.engine import PromptEngine
 from serve.routing.split import arm
 from serve.schemas import FeedbackRequest, Input
 
