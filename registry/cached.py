@@ -1,5 +1,6 @@
 """A store behind a folder that keeps what was read, so that it can be read again while the store is down."""
 
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from .files import Folder
 from .store import Store, key_of
 
 OWNER_ONLY = 0o600
+YOUNG_S = 3600.0  # how long a blob stays that nobody named yet
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,22 @@ class CachedStore(Store):
             self.cache.put(digest, blob)
         return blob
 
-    def keep(self, digests: Collection[str]) -> None:
-        """Keep these blobs."""
-        for digest in digests:
-            if not (self.folder / key_of(digest)).exists():
+    def keep(self, digests: Collection[str]) -> bool:
+        """Keep these blobs; whether all of them are there."""
+        places = {digest: self.folder / key_of(digest) for digest in digests}
+        for digest, place in places.items():
+            if not place.exists():
                 with suppress(IntegrityError, Unavailable):
                     self.get(digest)
+        return all(place.exists() for place in places.values())
 
     def keep_only(self, digests: Collection[str]) -> None:
-        """Keep no other blobs."""
-        kept = {self.folder / key_of(digest) for digest in digests}
+        """Keep no other blobs but those that were read from the store just now: somebody else may need them."""
+        kept, now = {self.folder / key_of(digest) for digest in digests}, time.time()
         for path in self.folder.glob("blobs/sha256/*/*"):
-            if path not in kept:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # several servers may share the folder
+                if path not in kept and now - path.stat().st_mtime > YOUNG_S:
+                    path.unlink()
 
 
 def cached(store: Store, folder: Path) -> CachedStore:

@@ -98,10 +98,9 @@ class Registry:
         """The blob of a digest, hashed again."""
         return self._store.get(digest)
 
-    def keep(self, digests: Collection[str]) -> None:
-        """Have the cache hold the blobs of these digests, as far as they can be fetched."""
-        if isinstance(self._store, CachedStore):
-            self._store.keep(digests)
+    def keep(self, digests: Collection[str]) -> bool:
+        """Have the cache hold the blobs of these digests; whether it holds all of them."""
+        return isinstance(self._store, CachedStore) and self._store.keep(digests)
 
     def keep_only(self, digests: Collection[str]) -> None:
         """Have the cache hold the blobs of no others."""

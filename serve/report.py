@@ -22,7 +22,7 @@ def status(engine: PromptEngine, feedback: FeedbackStatus | None = None, traffic
             serving=kept.version.reference if (kept := snapshot.served.get(refusal.alias)) else None,
             candidate=refusal.candidate,
         )
-        for refusal in sorted(snapshot.refused, key=lambda refusal: (refusal.alias, refusal.candidate))
+        for refusal in sorted(follower.refused, key=lambda refusal: (refusal.alias, refusal.candidate))
     ]
     return Status(
         ready=snapshot.epoch >= 0 and bool(snapshot.served or not snapshot.refused),

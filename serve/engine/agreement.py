@@ -1,11 +1,13 @@
 """How far answers in fewer bits agree with those before, measured at the start over texts that come with the server."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from methods import Classified
 
+from ..errors import ServeError
 from ..schemas import Input
 
 if TYPE_CHECKING:
@@ -47,17 +49,14 @@ async def probed(engine: "PromptEngine") -> Scores:
     """What the versions that aliases name answer to the probes."""
     served = sorted(engine.follower.snapshot.served.items(), key=lambda one: one[0])
     fields = {"classification": {}, "pair": {"text_pair": PROBES[0]}}
-    rows = [
-        Input(prompt=passed.version.reference, text=text, **fields[passed.task.kind])
-        for passed in [passed for _, passed in served if passed.task.kind in fields][:VERSIONS]
-        for text in PROBES
-    ]
-    answers = [one.answer for one in await engine.predict(rows)]
-    return {
-        (row.prompt, row.text or ""): one.scores
-        for row, one in zip(rows, answers, strict=True)
-        if isinstance(one, Classified)
-    }
+    found: dict[tuple[str, str], Mapping[str, float]] = {}
+    for passed in [passed for _, passed in served if passed.task.kind in fields][:VERSIONS]:
+        reference, more = passed.version.reference, fields[passed.task.kind]
+        with suppress(ServeError):  # one that cannot answer now is not compared
+            answers = await engine.predict([Input(prompt=reference, text=text, **more) for text in PROBES])
+            scores = [one.answer.scores for one in answers if isinstance(one.answer, Classified)]
+            found |= {(reference, text): each for text, each in zip(PROBES, scores, strict=True)}
+    return found
 
 
 def agreement(before: Scores, after: Scores) -> Agreement:

@@ -12,11 +12,14 @@ from methods import Artifact, Backbone, Card, SoftPrompt, Task
 from methods.runtime.precomputed import exact, leads, precomputed
 from registry import Registry
 
-from ..errors import Invalid
+from ..errors import Invalid, Unavailable
 from ..metrics.observer import SILENT, Observer
+from .apart import apart
 from .fit import check_fit
 
 BYTES = 1 << 30
+AT_ONCE = 32  # loads, of which some may hang
+LOAD_S = 60.0  # after which a load is given up
 
 Held: TypeAlias = tuple[Artifact, Task]
 
@@ -30,6 +33,7 @@ class Bank:
         self._registry, self._backbone, self._observer = registry, backbone, observer
         self._held: LRUCache[str, Held] = LRUCache(max_bytes, getsizeof=lambda held: held[0].nbytes)
         self._loading: dict[str, asyncio.Task[Held]] = {}
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     @property
     def nbytes(self) -> int:
@@ -43,15 +47,23 @@ class Bank:
             RegistryError, MethodError: its bytes are missing or damaged, or it was trained on another backbone.
             Invalid: it has no task, so there is nothing that it could answer.
             Integrity: its form or its head does not fit the backbone.
+        Unavailable: the store does not give it in time.
         """
         if (held := self._held.get(digest)) is not None:
             self._observer.found()
             return held
         if (loading := self._loading.get(digest)) is None:
-            loading = asyncio.create_task(asyncio.to_thread(self._load, digest))
+            loading = asyncio.create_task(self._loaded(digest))
             self._loading[digest] = loading
             loading.add_done_callback(lambda done: self._keep(digest, done))
         return await asyncio.shield(loading)
+
+    async def _loaded(self, digest: str) -> Held:
+        async with self._places:
+            try:
+                return await apart(lambda: self._load(digest), LOAD_S)
+            except TimeoutError as error:
+                raise Unavailable(f"the store did not give it within {LOAD_S:g} s", hint="see /v1/status") from error
 
     def _load(self, digest: str) -> Held:
         started = time.perf_counter()

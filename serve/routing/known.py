@@ -62,9 +62,10 @@ class Known:
         self._folder, self._registry = folder, registry
 
     def save(self, state: ServingState) -> None:
-        """Keep this state, and the artifacts of nothing else; a disk that is full keeps what was kept before."""
+        """Keep this state, and the artifacts of nothing else; where one is not to be had, what was kept before."""
         with suppress(OSError):
-            self._registry.keep(_digests(state))
+            if not self._registry.keep(_digests(state)):
+                return
             Folder(self._folder, OWNER_ONLY).write(STATE, _written(state))
             self._registry.keep_only(_digests(state))  # last: a state is never on the disk without its artifacts
 

@@ -49,7 +49,7 @@ async def _measure(backbone: Backbone) -> Results:
             before, held = _resident(), engine.bank.nbytes
             _promote(registry, range(FEW, PROMPTS))
             await engine.follower.sync()
-            while engine.follower.snapshot.refused:  # it does not wait for all of them
+            while engine.follower.snapshot.epoch < registry.epoch():  # it does not wait for all of them
                 await asyncio.sleep(0.1)
             grown, nbytes = _resident() - before, engine.bank.nbytes - held
             few, many = await _rows_per_second(engine)

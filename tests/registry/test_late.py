@@ -1,7 +1,9 @@
 """A registry that does not answer yet, and blobs that outlast their store."""
 
+import os
 import shutil
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -68,7 +70,13 @@ def test_the_cache_keeps_what_it_is_told_and_no_more(database: str, store: str, 
     opened = Registry.open(database, store, cache=cache)
     one, other = (opened.publish("p", blob, {}, idempotency_key=str(blob), actor="ada") for blob in (b"one", b"other"))
     blob_of(cache, one.digest).unlink()
-    opened.keep([one.digest, f"sha256:{'0' * 64}"])
+    assert not opened.keep([one.digest, f"sha256:{'0' * 64}"])
+    assert opened.keep([one.digest])
+    opened.keep_only([one.digest])
+    assert blob_of(cache, other.digest).exists()  # it is young
+    hours_ago = time.time() - 2 * 3600
+    os.utime(blob_of(cache, other.digest), (hours_ago, hours_ago))
+    opened.keep_only([one.digest])
     assert blob_of(cache, one.digest).read_bytes() == b"one"
     assert not blob_of(cache, other.digest).exists()
     opened.close()

@@ -1,5 +1,6 @@
 """A server that starts while the registry or its store is down, from what it served last."""
 
+import errno
 import json
 import shutil
 import stat
@@ -12,6 +13,7 @@ import pytest
 
 from methods import Artifact
 from registry import Move, Registry, Unavailable
+from registry.files import Folder
 from serve import report
 from serve.config import ServeConfig
 from serve.engine.engine import PromptEngine
@@ -126,8 +128,10 @@ def test_a_server_that_serves_nothing_of_what_is_promoted_is_not_ready(
 
 @pytest.mark.parametrize("down", [("registry.db",), ("registry.db", "store")])
 def test_a_cold_start_without_the_registry_serves_what_was_served_last(
-    known: ServeConfig, promoted: Registry, outage: Outage, down: tuple[str, ...]
+    known: ServeConfig, promoted: Registry, outage: Outage, down: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("registry.cached.YOUNG_S", -1.0)
+
     async def main() -> None:
         await serve_once(known)
         outage.begin(*down)
@@ -264,3 +268,28 @@ def test_another_registry_is_not_served_from_what_was_known_of_this_one(
     assert known.known is not None
     assert len(list(known.known.iterdir())) == 2
     shutil.rmtree(known.known)
+
+
+def test_a_disk_that_is_full_keeps_what_was_kept_before(
+    known: ServeConfig, promoted: Registry, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The blob no longer fits, and the state, which is smaller, would."""
+    monkeypatch.setattr("registry.cached.YOUNG_S", -1.0)
+    honest = Folder.write
+
+    def full(folder: Folder, key: str, data: bytes) -> None:
+        if known.known is not None and str(folder.root).startswith(str(known.known)) and key.startswith("blobs/"):
+            raise OSError(errno.ENOSPC, "no space")
+        honest(folder, key, data)
+
+    async def main() -> None:
+        await serve_once(known)
+        monkeypatch.setattr(Folder, "write", full)
+        promoted.promote([Move("sentiment:3")], actor="ada")
+        async with opened(known) as engine:
+            assert await version_of(engine) == "sentiment:3"
+        outage.begin("registry.db", "store")
+        async with opened(known) as engine:
+            assert await version_of(engine, key="some") in {"sentiment:1", "sentiment:2"}
+
+    run(main())

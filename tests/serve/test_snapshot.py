@@ -2,7 +2,7 @@ import asyncio
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -257,49 +257,107 @@ def test_serving_goes_on_while_the_registry_is_down_and_catches_up_after(
     run(main())
 
 
-def test_a_version_that_loads_slowly_holds_up_no_other_prompt(
-    tiny: Backbone,
-    registry: Registry,
-    make: Callable[..., Artifact],
-    publish: Publish,
-    monkeypatch: pytest.MonkeyPatch,
+class Store:
+    """Some blobs come only once they are let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.slow: set[str] = set()
+        self.go = threading.Event()
+        honest = Registry.fetch_digest
+
+        def waiting(registry: Registry, digest: str) -> bytes:
+            if digest in self.slow:
+                assert self.go.wait(30)
+            return honest(registry, digest)
+
+        monkeypatch.setattr(Registry, "fetch_digest", waiting)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    store = Store(monkeypatch)
+    yield store
+    store.go.set()
+
+
+def number(engine: PromptEngine, prompt: str) -> int:
+    return engine.follower.snapshot.served[prompt, "production"].version.number
+
+
+def test_versions_that_load_slowly_hold_up_no_other_prompt(
+    tiny: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish, store: Store
 ) -> None:
-    publish("sentiment", make(SENTIMENT, 1))
-    honest, slow, loaded = Registry.fetch_digest, publish("sentiment", make(SENTIMENT, 2)).digest, threading.Event()
-
-    def waiting(registry: Registry, digest: str) -> bytes:
-        if digest == slow:
-            assert loaded.wait(30)
-        return honest(registry, digest)
-
     async def main() -> None:
         for seed in (1, 2):
             publish("topic", make(TOPIC, seed))
-        registry.promote([Move("sentiment:2"), Move("topic:1")], actor="ada")
-        monkeypatch.setattr(Registry, "fetch_digest", waiting)
-        monkeypatch.setattr("serve.routing.follower.PATIENCE_S", 0.2)
-        starting = PromptEngine(tiny, registry)
-        start = asyncio.create_task(starting.follower.start())
-        await asyncio.sleep(0.4)
-        assert not start.done()  # a start waits for everything
-        loaded.set()
-        await start
-        await starting.close()
-        loaded.clear()
-        registry.promote([Move("sentiment:1")], actor="ada")
+        for seed in range(12):
+            version = publish("sentiment", make(SENTIMENT, seed))
+            store.slow |= {version.digest} if seed else set()
+        registry.promote([Move("sentiment:1"), Move("topic:1")], actor="ada")
         async with engine_of(tiny, registry) as engine:
+            for n in range(2, 13):
+                registry.promote([Move(f"sentiment:{n}", f"a{n}")], actor="ada")
             registry.promote([Move("sentiment:2")], actor="ada")
-            await until(lambda: bool(report.status(engine).refused))
-            (late,) = report.status(engine).refused
-            assert (late.version, late.reason, late.serving) == (
-                "sentiment:2", "it is still being loaded", "sentiment:1",
-            )  # fmt: skip
+            pinned = [
+                asyncio.create_task(engine.predict([Input(prompt=f"sentiment:{n}", text="good")])) for n in (3, 4)
+            ]
+            await asyncio.sleep(0.4)
             registry.promote([Move("topic:2")], actor="ada")
-            await until(lambda: engine.follower.snapshot.served["topic", "production"].version.number == 2, 1)
+            await until(lambda: number(engine, "topic") == 2, 1)
+            assert engine.follower.snapshot.epoch == 1  # there is more to come
             assert await version_of(engine) == "sentiment:1"
-            loaded.set()
-            await until(lambda: not report.status(engine).refused, 1)
+            await until(lambda: len(report.status(engine).refused) == 12)
+            late = next(one for one in report.status(engine).refused if one.alias == "production")
+            assert (late.version, late.serving) == ("sentiment:2", "sentiment:1")
+            assert late.reason.startswith("it is still being loaded")
+            store.go.set()
+            await until(lambda: engine.follower.snapshot.epoch == registry.epoch())
+            assert report.status(engine).refused == []
             assert await version_of(engine) == "sentiment:2"
+            assert len(await asyncio.gather(*pinned)) == 2
+
+    run(main())
+
+
+def test_what_moved_together_waits_for_the_slowest_of_them_and_for_no_later_change(
+    tiny: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish, store: Store
+) -> None:
+    async def main() -> None:
+        for name in ("left", "right"):
+            for seed in (1, 2, 3):
+                publish(name, make(SENTIMENT, seed, length=3 + seed + 4 * (name == "left")))
+        store.slow = {registry.resolve("right:2").digest}
+        registry.promote([Move("left:1"), Move("right:1")], actor="ada")
+        async with engine_of(tiny, registry) as engine:
+            registry.promote([Move("left:2"), Move("right:2")], actor="ada")
+            await asyncio.sleep(0.6)
+            assert (number(engine, "left"), number(engine, "right")) == (1, 1)
+            registry.promote([Move("left:3")], actor="ada")  # overtakes a part of what is on its way
+            await until(lambda: number(engine, "left") == 3, 1)
+            assert number(engine, "right") == 1
+            store.go.set()
+            await until(lambda: engine.follower.snapshot.epoch == 3)
+            assert (number(engine, "left"), number(engine, "right")) == (3, 2)
+
+    run(main())
+
+
+def test_a_start_waits_for_everything(
+    tiny: Backbone, registry: Registry, make: Callable[..., Artifact], publish: Publish, store: Store
+) -> None:
+    async def main() -> None:
+        store.slow = {publish("sentiment", make(SENTIMENT, 1)).digest}
+        registry.promote([Move("sentiment:1")], actor="ada")
+        engine = PromptEngine(tiny, registry)
+        try:
+            start = asyncio.create_task(engine.follower.start())
+            await asyncio.sleep(0.3)
+            assert not start.done()
+            store.go.set()
+            await start
+            assert await version_of(engine) == "sentiment:1"
+        finally:
+            await engine.close()
 
     run(main())
 
