@@ -102,9 +102,9 @@ class Tokens:
         with self._database.write() as session:
             row = _known(session, name)
             if row.revoked_at is None:
-                row.revoked_at = datetime.now(UTC)
+                row.revoked_at = now = datetime.now(UTC)
                 session.flush()
-                issued.revoked(session, row, actor, row.revoked_at)
+                issued.revoked(session, row, actor, now)
             return _to_record(row)
 
     def by_hash(self) -> Mapping[str, Token]:

@@ -108,13 +108,13 @@ def _case(registry: Registry, rules: Policies, move: Move, say: Say) -> Case | N
 
 
 def _tell(reports: Sequence[Report], wish: Wish, say: Say) -> None:
-    """Say what every gate said.
+    """Say what every gate said; what refuses is in the error, unless it is forced.
 
     Raises:
         Refused: one is not passed, and nobody forces it.
     """
     for report in reports:
-        for one in report.results:
+        for one in report.results if wish.force else [one for one in report.results if one.passed]:
             say(f"{report.case.version.reference} {'passes' if one.passed else 'FAILS'} {one.name}: {one.sentence}")
     failed = [report for report in reports if report.refusals]
     if failed and wish.force:

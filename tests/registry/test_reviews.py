@@ -146,7 +146,7 @@ def test_what_is_refused_in_one_move_stops_all_of_them(registry: Registry, publi
 
 
 @pytest.fixture
-def reviewed(registry: Registry, two: tuple[Version, Version], report: Report, database: str) -> Iterator[Registry]:
+def reviewed(registry: Registry, two: tuple[Version, Version], report: Report, database: str) -> Registry:
     """A report, an approval, a move by both, and two tokens, one of them revoked: one move and five lines."""
     kept = report(two[0])
     registry.reviews.approve(two[0], "production", approver="bob")
