@@ -89,7 +89,8 @@ def log_prompt(name: str, alias: str | None, output: str) -> None:
 
     with opened(Settings()) as registry:
         events = registry.history(name, alias)
-    columns = ("at", "alias", "old", "new", "action", "actor", "reason", *moves.split(events))
+    forced = ("forced",) if any(event.forced for event in events) else ()
+    columns = ("at", "alias", "old", "new", "action", "actor", "reason", *moves.split(events), *forced)
     show(Listing("events", [plain(event) for event in events], columns, name="hash"), output)
 
 

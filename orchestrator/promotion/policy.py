@@ -103,7 +103,7 @@ def policies(settings: Settings) -> Policies:
     if settings.policy is not None:
         if not settings.policy.is_file():
             raise SourceNotFound(f"no such policy: {settings.policy}", hint="PROMPTCTL_POLICY names it")
-        return Policies(list(_rules(settings.policy, _configured(settings.policy))))
+        return Policies(list(_rules(settings.policy, document(settings.policy))))
     found = [rule for file in defaults.files() for rule in _rules(file, _configured(file))]
     if BESIDE.is_file():
         found += _rules(BESIDE, document(BESIDE))

@@ -43,33 +43,32 @@ def promote(registry: Registry, settings: Settings, moves: Sequence[Move], wish:
         registry.promote(moves, actor=settings.actor, reason=wish.reason, dry_run=True)
     actor = acting(settings, "promoter", "--force") if wish.force else settings.actor
     reports = reviewed(registry, list(cases.values()))
-    kept = {} if wish.dry_run else {
-        report.case.line: registry.reviews.record(report.findings, actor=actor).hash for report in reports
-    }  # fmt: skip
-    refused = {report.case.line for report in reports if report.refusals}
+    kept: dict[str, str] = {}
+    if not wish.dry_run:
+        kept = {one.case.line: registry.reviews.record(one.findings, actor=actor).hash for one in reports}
     _tell(reports, wish, say)
-    now = policies(settings)
-    cleared = list(moves)
+    forced = {one.case.line for one in reports if one.refusals}
+    now, cleared = policies(settings), list(moves)
     for place, case in cases.items():
         if now.about(case.version.name, case.alias) != case.policy:
             raise Conflict(
                 f"the policy about {case.line} was changed while its gates ran", hint="give the command again"
             )
-        clearance = Clearance(
-            policy=case.policy.digest,
-            baseline=case.baseline and case.baseline.number,
-            report=kept.get(case.line),
-            forced=case.line in refused,
-            approvals=case.policy.approvals,
-            approvers=case.policy.approvers,
-        )
-        cleared[place] = replace(
-            moves[place],
-            reference=case.version.reference,
-            expected_generation=case.generation,
-            clearance=clearance,
-        )
+        cleared[place] = _cleared(moves[place], case, kept.get(case.line), case.line in forced)
     return registry.promote(cleared, actor=actor, reason=wish.reason, dry_run=wish.dry_run)
+
+
+def _cleared(move: Move, case: Case, report: str | None, forced: bool) -> Move:
+    """The move of exactly what was judged, from exactly where the alias was."""
+    clearance = Clearance(
+        policy=case.policy.digest,
+        baseline=case.baseline and case.baseline.number,
+        report=report,
+        forced=forced,
+        approvals=case.policy.approvals if case.judged else 0,
+        approvers=case.policy.approvers,
+    )
+    return replace(move, reference=case.version.reference, expected_generation=case.generation, clearance=clearance)
 
 
 def of_run(registry: Registry, run_id: str) -> list[str]:
@@ -99,12 +98,12 @@ def _case(registry: Registry, rules: Policies, move: Move, say: Say) -> Case | N
                 f"{name}@{move.alias} moved by gates before, and no policy here is about it: no gate looks at this move"
             )
         return None
+    if move.shadow or move.percent == 0:
+        return None
     version = registry.resolve(move.reference)
     there = last is not None and (last.new, last.candidate) == (version.number, None)
-    if move.shadow or move.percent == 0 or there:
-        return None
     baseline = registry.resolve(f"{name}:{last.new}") if last else None
-    return Case(version, move.alias, baseline, last.generation if last else 0, policy)
+    return Case(version, move.alias, baseline, last.generation if last else 0, policy, judged=not there)
 
 
 def _tell(reports: Sequence[Report], wish: Wish, say: Say) -> None:

@@ -18,13 +18,17 @@ NOTHING_TO_JUDGE_BY = ("invalid", "not_found")  # codes of errors that are no pa
 
 @dataclass(frozen=True)
 class Case:
-    """A version that is to be named by an alias, and the policy that is about it."""
+    """A version that is to be named by an alias, and the policy that is about it.
+
+    `generation` is where the alias was, and what it names already is not `judged` again.
+    """
 
     version: Version
     alias: str
     baseline: Version | None
     generation: int
     policy: Policy
+    judged: bool = True
 
     @property
     def line(self) -> str:
@@ -56,7 +60,7 @@ class Report:
 
 
 def reviewed(registry: Registry, cases: Sequence[Case]) -> list[Report]:
-    """A report for each case whose policy has gates; each backbone is loaded once."""
+    """A report for each case that is judged and whose policy has gates; each backbone is loaded once."""
     refuse_inside_write("running gates")
 
     @cache
@@ -67,7 +71,7 @@ def reviewed(registry: Registry, cases: Sequence[Case]) -> list[Report]:
 
     reports = []
     for case in cases:
-        if gates := case.policy.asked:
+        if case.judged and (gates := case.policy.asked):
             evidence = Evidence(registry, case.version, case.baseline, load)  # pyright: ignore[reportArgumentType] - a backbone, imported late
             reports.append(Report(case, [_judged(name, gate, evidence) for name, gate in gates.items()]))
     return reports

@@ -80,6 +80,7 @@ def test_a_worse_version_is_refused_with_numbers_forced_with_a_reason_and_found_
         ["ada", "set", "mood@production", "nothing -> 1", "no", ""],
     ]
     (step, _) = json.loads(run("alias", "history", "mood", "-o", "json").stdout)["events"]
+    assert [line.split("\t")[7] for line in run("prompt", "log", "mood").stdout.splitlines()] == ["yes", "no"]
     reports = json.loads(run("prompt", "gates", "mood:2", "-o", "json").stdout)["reports"]
     assert (step["forced"], step["report"]) == (True, reports[0]["hash"])
     assert reports[0]["details"]["floor"] == {
@@ -217,6 +218,19 @@ def test_of_two_promoters_whose_gates_passed_one_moves(registry: Registry, home:
         registry.resolve(f"sentiment:{version}"))] == [True, True]  # fmt: skip
 
 
+def test_what_an_alias_named_already_does_not_come_back_without_its_gates(registry: Registry, home: Path) -> None:
+    """It is named as the command begins, so that no gate looks at it; then somebody moves on."""
+    written('[[policy]]\nprompt = "s*"\ngates.size = { bytes = 9 }\n')
+    registry.promote([Move("sentiment:1")], actor="ada")
+
+    def say(_: str) -> None:
+        registry.promote([Move("sentiment:2")], actor="bob")
+
+    with pytest.raises(Conflict, match="at generation 2, not 1"):
+        promote(registry, Settings(), [Move("sentiment:1"), Move("sentiment:3", "staging")], Wish(), say)
+    assert registry.resolve("sentiment").number == 2
+
+
 def test_a_policy_that_changes_while_gates_run_stops_the_move(registry: Registry, home: Path) -> None:
     written('[[policy]]\nprompt = "sentiment"\ngates.size = { bytes = 9 }\n')
     with pytest.raises(Conflict, match="the policy about sentiment@production was changed while its gates ran"):
@@ -256,6 +270,8 @@ def test_the_policy_that_says_it_most_exactly_is_the_one(
     assert run("promote", "sentiment:2").exit_code == 6
     monkeypatch.setenv("PROMPTCTL_POLICY", str(tmp_path / "elsewhere.toml"))
     assert run("promote", "sentiment:2").exit_code == 3
+    (tmp_path / "elsewhere.toml").write_text("[[polices]]")
+    assert run("promote", "sentiment:2").exit_code == 2
     (tmp_path / "elsewhere.toml").write_text('[[policy]]\nprompt = "topic"\n')
     assert run("promote", "sentiment:2").exit_code == 0
     assert run("prompt", "list").exit_code == 0  # a policy in promptctl.toml is no option of a command
