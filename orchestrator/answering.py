@@ -1,11 +1,14 @@
 """A version out of the registry, ready to answer on the backbone that it belongs to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from methods import Artifact, Backbone, InvalidSetting, Task
 from registry import Registry
+
+Load = Callable[[str, str], Backbone]
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,8 @@ class Ready:
     backbone: Backbone
 
 
-def ready(registry: Registry, reference: str, backbone: str | None) -> Ready:
-    """Fetch a version and load its backbone: the named one, else the one that its card names.
+def ready(registry: Registry, reference: str, backbone: str | None, load: Load = Backbone.load) -> Ready:
+    """Fetch a version and load its backbone, by name and device: the named one, else the one that its card names.
 
     Raises:
         RegistryError: nothing has that name, or its bytes are damaged.
@@ -31,6 +34,6 @@ def ready(registry: Registry, reference: str, backbone: str | None) -> Ready:
     if artifact.card.task is None or artifact.head is None:
         raise InvalidSetting(f"{version.reference} belongs to no task and reads no rows", hint="name a task's prompt")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = Backbone.load(backbone or artifact.card.backbone.name, device)
+    loaded = load(backbone or artifact.card.backbone.name, device)
     artifact.check_backbone(loaded.fingerprint)
     return Ready(version.reference, artifact.to(loaded.device), artifact.card.task, loaded)

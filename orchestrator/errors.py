@@ -49,6 +49,12 @@ class RunFailed(OrchestratorError, RuntimeError):
     code = "run_failed"
 
 
+class NotAllowed(OrchestratorError, PermissionError):
+    """A token that lets nobody do this."""
+
+    code = "auth"
+
+
 class Refused(OrchestratorError, RuntimeError):
     """A gate is not met; the message has the numbers."""
 

@@ -4,7 +4,7 @@ The spread over patterns says how much the wording matters (Schick and Schütze,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
 import methods
@@ -36,10 +36,7 @@ def evaluate(registry: Registry, version: Ready, task: str | None, split: Split 
     """
     spec = find(registry, task or version.task.name)
     _check_same(spec, version)
-    chosen: Split = split or ("test" if spec.test else "validation")
-    rows = read(spec, chosen, version.task.labels).rows
-    if not rows:
-        raise InvalidSpec(f"the {chosen} file of task {spec.name!r} has no usable row")
+    rows = judged_by(spec, split, version.task.labels)
     whole = Judged("all", _metrics(version, version.artifact, rows), len(rows))
     prompt = version.task.text_prompt
     if prompt is None or len(prompt.templates) == 1:
@@ -51,6 +48,24 @@ def evaluate(registry: Registry, version: Ready, task: str | None, split: Split 
     several = {name: [one.metrics[name] for one in each] for name in whole.metrics}
     means = Judged("mean", {name: mean(values) for name, values in several.items()}, len(rows))
     return [whole, *each, means, Judged("spread", {name: stdev(found) for name, found in several.items()}, len(rows))]
+
+
+def judged_by(spec: TaskSpec, split: Split | None, labels: Sequence[str]) -> tuple[methods.Row, ...]:
+    """The rows of a split: the test rows where there are any, unless one is named.
+
+    Raises:
+        InvalidSpec: it has none.
+    """
+    chosen = split or held_out(spec)
+    rows = read(spec, chosen, labels).rows
+    if not rows:
+        raise InvalidSpec(f"the {chosen} file of task {spec.name!r} has no usable row")
+    return rows
+
+
+def held_out(spec: TaskSpec) -> Split:
+    """The split that versions are judged by."""
+    return "test" if spec.test else "validation"
 
 
 def _check_same(spec: TaskSpec, version: Ready) -> None:
@@ -66,5 +81,12 @@ def _check_same(spec: TaskSpec, version: Ready) -> None:
 
 def _metrics(version: Ready, artifact: methods.Artifact, rows: Sequence[methods.Row]) -> dict[str, float]:
     task = artifact.card.task or version.task
-    encoded = [methods.encode(version.backbone, task, row, artifact.form) for row in rows]
-    return methods.means(methods.totals(task, rows, methods.answers(version.backbone, artifact, rows, encoded)))
+    return methods.means(methods.totals(task, rows, answered(version, artifact, rows)))
+
+
+def answered(version: Ready, artifact: methods.Artifact, rows: Sequence[methods.Row]) -> list[methods.Answer]:
+    """What a version, or a part of it, answers to rows; their labels, of which it may not know all, are not told."""
+    task = artifact.card.task or version.task
+    asked = [replace(row, label=None, tags=()) for row in rows]
+    encoded = [methods.encode(version.backbone, task, row, artifact.form) for row in asked]
+    return methods.answers(version.backbone, artifact, asked, encoded)

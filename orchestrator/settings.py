@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     database_url: str = _under_home("sqlite:///{home}/registry.db")
     store_url: str = _under_home("{home}/store")
     backbone: str | None = None
+    policy: Path | None = None  # the file with the rules of promotions, instead of those in promptctl.toml
     tracking_uri: str = Field(
         default_factory=lambda values: f"sqlite:///{values.get('home', '')}/mlflow.db",
         validation_alias=AliasChoices("tracking_uri", "PROMPTCTL_TRACKING_URI", "MLFLOW_TRACKING_URI"),

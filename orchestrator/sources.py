@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -54,6 +54,19 @@ def read(spec: TaskSpec, split: Split, labels: Sequence[str] | None = None) -> S
         raise InvalidSource(f"{public(file)} has no rows")
     _check_share(spec, public(file), source)
     return source
+
+
+def column(spec: TaskSpec, split: Split, labels: Sequence[str], name: str) -> tuple[str | None, ...]:
+    """What a column beside the task's own says of each row that `read` gives."""
+    file, accepted, found = getattr(spec, split), frozenset(spec.labels or labels), []
+    columns = {spec.column(role) for role in ROLES[spec.kind]} | {name}
+    with _opened(file) as opened:
+        for _, fields in records(opened, suffix(file), columns, bytes):
+            with suppress(Rejected):
+                to_row(spec, fields, accepted or None)
+                value = fields.get(name) if isinstance(fields, Mapping) else None
+                found.append(None if value is None else str(value))
+    return tuple(found)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Where prompts are versioned: publish, promote, roll back, resolve, fetch."""
 
-from .errors import Conflict, IntegrityError, Invalid, NotFound, RegistryError, RunExists, Unavailable
+from .errors import Conflict, IntegrityError, Invalid, NotFound, Refused, RegistryError, RunExists, Unavailable
 from .records import (
     AliasEvent,
+    Clearance,
     Lineage,
     Move,
     Parent,
@@ -18,6 +19,7 @@ from .revisions import check, current, head, upgrade
 
 __all__ = [
     "AliasEvent",
+    "Clearance",
     "Conflict",
     "IntegrityError",
     "Invalid",
@@ -26,6 +28,7 @@ __all__ = [
     "NotFound",
     "Parent",
     "Prompt",
+    "Refused",
     "Registry",
     "RegistryError",
     "Run",

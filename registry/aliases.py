@@ -11,9 +11,10 @@ from . import history
 from .errors import Conflict, Invalid, NotFound
 from .models import AliasRow, EventRow, PromptRow, ServingRow
 from .prompts import known_prompt
-from .records import Action, AliasEvent, Move, Version
+from .records import Action, AliasEvent, Clearance, Move, Version
 from .references import check_name
 from .resolving import resolve
+from .review import clearance
 from .serving import in_line
 
 
@@ -80,7 +81,9 @@ def _moved(session: Session, serving: ServingRow, mover: Mover, version: Version
     current = history.latest(session, prompt.id, alias)
     if row is not None and current is not None and _named(row) == goal:
         return current
-    return _step(session, serving, mover, prompt, alias, goal)
+    if move.clearance is not None:
+        clearance.check(session, version, alias, row and row.number, move.clearance)
+    return _step(session, serving, mover, prompt, alias, goal, move.clearance)
 
 
 def _goal(version: Version, alias: str, move: Move, now: Named | None) -> Named:
@@ -105,7 +108,13 @@ def _goal(version: Version, alias: str, move: Move, now: Named | None) -> Named:
 
 
 def _step(
-    session: Session, serving: ServingRow, mover: Mover, prompt: PromptRow, alias: str, goal: Named
+    session: Session,
+    serving: ServingRow,
+    mover: Mover,
+    prompt: PromptRow,
+    alias: str,
+    goal: Named,
+    cleared: Clearance | None = None,
 ) -> AliasEvent:
     """Change the row, and write the event."""
     row = session.get(AliasRow, (prompt.id, alias))
@@ -126,6 +135,8 @@ def _step(
         actor=mover.actor,
         reason=mover.reason,
         at=datetime.now(UTC),
+        report=cleared and cleared.report,
+        forced=cleared is not None and cleared.forced,
     )
     return history.append(session, serving, event, prompt.name)
 

@@ -46,6 +46,12 @@ class Conflict(RegistryError, RuntimeError):
     code = "conflict"
 
 
+class Refused(RegistryError, RuntimeError):
+    """Not enough people have approved it, or not those who have to."""
+
+    code = "refused"
+
+
 class RunExists(Conflict):
     """A run with that id was started before."""
 

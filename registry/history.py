@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from .canonical import hash_of
 from .errors import IntegrityError
-from .models import EventRow, PromptRow, ServingRow
+from .models import AliasRow, EventRow, PromptRow, ServingRow
 from .prompts import known_prompt
 from .records import Action, AliasEvent
 
@@ -39,6 +39,15 @@ def latest(session: Session, prompt_id: int, alias: str) -> AliasEvent | None:
     return _to_record(*row) if row else None
 
 
+def standing(session: Session, name: str | None = None) -> list[AliasEvent]:
+    """The event that made each alias what it is, by prompt and alias."""
+    same = (EventRow.prompt_id == AliasRow.prompt_id) & (EventRow.alias == AliasRow.name)
+    query = EVENTS.join(AliasRow, same & (EventRow.generation == AliasRow.generation))
+    if name is not None:
+        query = query.where(EventRow.prompt_id == known_prompt(session, name).id)
+    return [_to_record(*row) for row in session.execute(query.order_by(PromptRow.name, EventRow.alias))]
+
+
 def find(session: Session, hash: str) -> int | None:
     """The id of the event with that hash; what comes after it has greater ids."""
     return session.scalar(select(EventRow.id).where(EventRow.hash == hash).order_by(EventRow.id.desc()).limit(1))
@@ -64,7 +73,9 @@ def verify(session: Session) -> int:
 
 
 def _hash(event: EventRow, name: str) -> str:
-    split = {"candidate": event.candidate, "percent": event.percent}
+    # what an event does not have is left out, so that those from before there was such a thing hash as they did
+    later = {"candidate": event.candidate, "percent": event.percent, "report": event.report}
+    later |= {"forced": event.forced or None}
     return hash_of(
         {
             "name": name,
@@ -78,7 +89,7 @@ def _hash(event: EventRow, name: str) -> str:
             "at": event.at.astimezone(UTC).isoformat(),
             "previous": event.previous,
         }
-        | {key: value for key, value in split.items() if value is not None}  # without one, as before there were any
+        | {key: value for key, value in later.items() if value is not None}
     )
 
 
@@ -97,4 +108,6 @@ def _to_record(row: EventRow, name: str) -> AliasEvent:
         hash=row.hash,
         candidate=row.candidate,
         percent=row.percent,
+        report=row.report,
+        forced=row.forced,
     )

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .columns import Base
+from .review import tables as _review_tables  # noqa: F401  declares them
 
 SPLIT = "(candidate IS NULL) = (percent IS NULL) AND percent BETWEEN 0 AND 99"
 
@@ -123,6 +124,8 @@ class EventRow(Base):
     hash: Mapped[str]
     candidate: Mapped[int | None]
     percent: Mapped[int | None]
+    report: Mapped[str | None]
+    forced: Mapped[bool] = mapped_column(server_default=false())
 
 
 class ServingRow(Base):

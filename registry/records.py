@@ -62,6 +62,23 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Clearance:
+    """What was decided of a move beforehand: it is made only if all of this still holds.
+
+    `policy` is the digest of the rules, `baseline` the number that the alias named, `report` the hash of the gate
+    report (none where there are no gates), `forced` whether it is made though gates refused it. So many `approvals` are
+    needed, of the `approvers` where any are named.
+    """
+
+    policy: str
+    baseline: int | None
+    report: str | None = None
+    forced: bool = False
+    approvals: int = 0
+    approvers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Move:
     """An alias to set, and optionally the generation it must still be at (0: not set yet).
 
@@ -74,13 +91,15 @@ class Move:
     expected_generation: int | None = None
     percent: int = 100
     shadow: bool = False
+    clearance: Clearance | None = None
 
 
 @dataclass(frozen=True)
 class AliasEvent:
     """One step in the line of an alias; `hash` covers the event and the hash of the event before it.
 
-    `candidate` and `percent` are those after the step; a shadow has 0 percent.
+    `candidate` and `percent` are those after the step; a shadow has 0 percent. `report` is the hash of the gate report
+    that it was made by, `forced` says that it was made although gates refused it.
     """
 
     id: int
@@ -96,6 +115,8 @@ class AliasEvent:
     hash: str
     candidate: int | None = None
     percent: int | None = None
+    report: str | None = None
+    forced: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from .prompts import list_prompts
 from .publishing import Draft
 from .records import AliasEvent, Move, Parent, Prompt, Run, ServingState, TaskRecord, Version
 from .references import PRODUCTION, check_name
+from .review.reviews import Reviews
 from .store import Store, open_store
 
 
@@ -25,6 +26,7 @@ class Registry:
     def __init__(self, database: Database | LateDatabase, store: Store) -> None:
         self._database = database
         self._store = store
+        self.reviews = Reviews(database)
 
     @classmethod
     def open(cls, database_url: str, store_url: str, *, cache: Path | None = None, late: bool = False) -> Self:
@@ -116,6 +118,16 @@ class Registry:
         """Every version of a prompt, newest first, those still PENDING too."""
         with self._database.read() as session:
             return versions.list_versions(session, name)
+
+    def versions_of(self, run_id: str) -> list[Version]:
+        """The READY versions that a run published, by prompt."""
+        with self._database.read() as session:
+            return versions.of_run(session, run_id)
+
+    def aliases(self, name: str | None = None) -> list[AliasEvent]:
+        """The event that made each alias of a prompt, or of all, what it is."""
+        with self._database.read() as session:
+            return history.standing(session, name)
 
     def promote(
         self, moves: Sequence[Move], *, actor: str, reason: str = "", dry_run: bool = False

@@ -16,6 +16,7 @@ from .database import Database, connect
 from .errors import Conflict, Invalid, NotFound
 from .models import TokenRow
 from .references import check_name
+from .review import issued
 
 Role = Literal["viewer", "trainer", "promoter", "admin"]
 
@@ -88,6 +89,7 @@ class Tokens:
                 session.flush()
             except IntegrityError as error:
                 raise Conflict(f"there is or was a token {name!r}", hint="give this one another name") from error
+            issued.created(session, row)
             return _to_record(row), secret
 
     def issued(self) -> list[Token]:
@@ -95,13 +97,14 @@ class Tokens:
         with self._database.read() as session:
             return [_to_record(row) for row in session.scalars(select(TokenRow).order_by(TokenRow.name))]
 
-    def revoke(self, name: str) -> Token:
+    def revoke(self, name: str, *, actor: str = "") -> Token:
         """Let nobody in with it any more, from within seconds on and for good; again changes nothing."""
         with self._database.write() as session:
             row = _known(session, name)
             if row.revoked_at is None:
-                row.revoked_at = datetime.now(UTC)
+                row.revoked_at = now = datetime.now(UTC)
                 session.flush()
+                issued.revoked(session, row, actor, now)
             return _to_record(row)
 
     def by_hash(self) -> Mapping[str, Token]:

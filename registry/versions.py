@@ -20,6 +20,12 @@ def list_versions(session: Session, name: str) -> list[Version]:
     return to_records(session, session.execute(query).all())
 
 
+def of_run(session: Session, run_id: str) -> list[Version]:
+    """The READY versions that a run published, by prompt."""
+    query = VERSIONS.where(VersionRow.run_id == run_id, VersionRow.state == "READY").order_by(PromptRow.name)
+    return to_records(session, session.execute(query).all())
+
+
 def to_records(session: Session, rows: Iterable[tuple[VersionRow, str]], cards: bool = True) -> list[Version]:
     """Rows of VERSIONS as values, each with its parents; without `cards` those are empty, and are not read."""
     rows = list(rows)

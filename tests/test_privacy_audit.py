@@ -16,6 +16,8 @@ from orchestrator.access import opened
 from orchestrator.cli.main import cli
 from orchestrator.errors import InvalidSpec
 from orchestrator.events import Tail
+from orchestrator.promotion.policy import Policy
+from orchestrator.promotion.review import Case, reviewed
 from orchestrator.publishing import RunReport
 from orchestrator.settings import Settings
 from orchestrator.specs import RunSpec, TaskSpec, parse
@@ -109,6 +111,23 @@ def test_a_gate_that_is_not_met_ends_with_6_and_the_numbers(settings: Settings) 
     assert int(lines[2][7]) <= 20
     again = audit("mood:1", "--shadows", "4", "--rows", "10", *OPEN)
     assert [line.split("\t")[2:5] for line in again.stdout.splitlines()] == [line[2:5] for line in lines]
+
+
+def test_a_policys_audit_gate_attacks_what_says_nothing_of_an_audit(
+    settings: Settings, tmp_path: Path, tiny_folder: Path
+) -> None:
+    files = {split: (tmp_path / f"{split}.jsonl").read_bytes() for split in ("train", "validation", "test")}
+    data = {"mood": {"sha256": {split: hashlib.sha256(found).hexdigest() for split, found in files.items()}}}
+    training = {"tasks": ["mood"], "epochs": 1, "batch_size": 16, "seed": 0, "start": None, "teachers": None}
+    policy = Policy.model_validate({"gates": {"audit": {"at_most": 1.0, "shadows": 4}}})
+    with opened(settings) as registry:
+        version = published(
+            registry, Backbone.load(str(tiny_folder)), "mood", soft(0.1), labels=("bad", "good"), data=data,
+            training=training, hyperparameters={"length": 5},
+        )  # fmt: skip
+        ((result,),) = (report.results for report in reviewed(registry, [Case(version, "production", None, 0, policy)]))
+    assert (result.name, result.passed, result.numbers["shadows"]) == ("audit", True, 4)
+    assert 0 <= result.numbers["low"] <= result.numbers["auc"] <= result.numbers["high"] <= 1
 
 
 def test_other_rows_than_the_cards_are_refused(settings: Settings, tmp_path: Path) -> None:

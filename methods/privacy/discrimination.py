@@ -32,23 +32,23 @@ def discrimination(scores: Scores, generator: np.random.Generator) -> tuple[Esti
     targets, target = np.unique(scores.targets, return_inverse=True)
 
     def replicate() -> tuple[float, float]:
-        weights = _drawn(len(rows), generator)[row] * _drawn(len(targets), generator)[target]
+        weights = drawn(len(rows), generator)[row] * drawn(len(targets), generator)[target]
         return curve.read(weights)
 
     values = curve.read(np.ones(len(scores.values)))
     several = np.array([replicate() for _ in range(REPLICATES)])
-    auc, tpr = (_estimate(value, column) for value, column in zip(values, several.T, strict=True))
+    auc, tpr = (estimate(value, column) for value, column in zip(values, several.T, strict=True))
     return auc, tpr
 
 
 def mean(groups: NDArray[np.float64], generator: np.random.Generator) -> Estimate:
     """The mean of [S, n]; whole groups are drawn anew, and values inside them."""
     count, size = groups.shape
-    drawn = (
+    picked = (
         generator.integers(count, size=(REPLICATES, count, 1)),
         generator.integers(size, size=(REPLICATES, count, size)),
     )
-    return _estimate(float(groups.mean()), groups[drawn].mean((1, 2)))
+    return estimate(float(groups.mean()), groups[picked].mean((1, 2)))
 
 
 class _Curve:
@@ -73,12 +73,13 @@ class _Curve:
         return np.concatenate([[0.0], sums / sums[-1] if sums[-1] else np.full(len(sums), np.nan)])
 
 
-def _drawn(count: int, generator: np.random.Generator) -> Floats:
+def drawn(count: int, generator: np.random.Generator) -> Floats:
     """How often each of `count` was drawn in as many draws."""
     return np.bincount(generator.integers(count, size=count), minlength=count).astype(float)
 
 
-def _estimate(value: float, replicates: Floats) -> Estimate:
+def estimate(value: float, replicates: Floats) -> Estimate:
+    """A number with the interval that its replicates lie in."""
     tail = 50 * (1 - LEVEL)
     low, high = np.nanpercentile(replicates, [tail, 100 - tail])
     return Estimate(value, float(low), float(high))

@@ -10,6 +10,7 @@ from platformdirs import user_config_path
 from ..errors import InvalidSpec
 
 Options = dict[str, Any]
+POLICY = "policy"  # a table of these files that holds no options: `promotion.policy` reads it
 
 
 def files() -> tuple[Path, ...]:
@@ -22,6 +23,7 @@ def load(known: Collection[str]) -> Options:
     merged: Options = {}
     for file in files():
         options = read(file)
+        options.pop(POLICY, None)
         if strangers := sorted(set(options) - set(known)):
             raise InvalidSpec(f"{file}: no command named {', '.join(strangers)}; known: {', '.join(known)}")
         merged = _over(merged, options)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 SPLIT = ("candidate", "percent")
 
 
+def say(text: str) -> None:
+    """One line beside the result."""
+    click.echo(text, err=True)
+
+
 def settle(settings: "Settings", events: "Sequence[AliasEvent]", output: str, *, dry_run: bool) -> None:
     """Print the moves, and have a server that answers follow them."""
     from ..announcing import announce

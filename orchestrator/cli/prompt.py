@@ -3,10 +3,12 @@
 import click
 
 from . import complete, moves
+from .approvals import approvals
 from .diff import diff
 from .evaluate import evaluate
 from .exchange import export_prompt, import_prompt
 from .explain import explain
+from .gates import gates
 from .mix import mix
 from .options import output_option
 from .output import Listing, plain, show, show_one
@@ -22,7 +24,7 @@ def prompt() -> None:
     """
 
 
-for command in (create, render, evaluate, explain, diff, mix, import_prompt, export_prompt):
+for command in (create, render, evaluate, explain, diff, mix, gates, approvals, import_prompt, export_prompt):
     prompt.add_command(command)
 
 
@@ -87,7 +89,8 @@ def log_prompt(name: str, alias: str | None, output: str) -> None:
 
     with opened(Settings()) as registry:
         events = registry.history(name, alias)
-    columns = ("at", "alias", "old", "new", "action", "actor", "reason", *moves.split(events))
+    forced = ("forced",) if any(event.forced for event in events) else ()
+    columns = ("at", "alias", "old", "new", "action", "actor", "reason", *moves.split(events), *forced)
     show(Listing("events", [plain(event) for event in events], columns, name="hash"), output)
 
 

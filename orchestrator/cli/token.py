@@ -109,8 +109,9 @@ def revoke(name: str, output: str) -> None:
     """
     from ..settings import Settings
 
-    with _opened(Settings().database_url) as tokens:
-        show_one("token", tokens.revoke(name), output)
+    settings = Settings()
+    with _opened(settings.database_url) as tokens:
+        show_one("token", tokens.revoke(name, actor=settings.actor), output)
 
 
 def _opened(database_url: str) -> AbstractContextManager["Tokens"]:

@@ -27,6 +27,39 @@ class Held:
         return f"from {self.before} to {self.after} of {self.rows}"
 
 
+@dataclass(frozen=True)
+class Fall:
+    """Rows whose accuracy falls by more than is allowed."""
+
+    what: str
+    held: Held
+    allowed: float
+
+    def __str__(self) -> str:
+        return f"{self.what}: right answers fall {self.held}, which is more than {self.allowed:g} of them"
+
+
+def together(sessions: Mapping[str, Held]) -> Held:
+    """The rows of all sessions."""
+    sums = [sum(column) for column in zip(*(vars(one).values() for one in sessions.values()), strict=True)]
+    return Held(*sums or (0, 0, 0))
+
+
+def falls(sessions: Mapping[str, Held], margin: float, others: Held | None = None) -> list[Fall]:
+    """Where more is lost than the margin allows: over all held-out rows, over `others`, or in a single session.
+
+    A single session may lose `WIDER` margins, or one row where that is more.
+    """
+    every = {"the held-out rows of all sessions": together(sessions)}
+    every |= {"those of labels that nobody corrected": others} if others else {}
+    found = [Fall(what, one, margin) for what, one in every.items() if one.share > margin]
+    return found + [
+        Fall(f"session {name}", one, WIDER * margin)
+        for name, one in sessions.items()
+        if one.share > WIDER * margin and one.before - one.after > 1
+    ]
+
+
 def check(right: int, corrections: int, sessions: Mapping[str, Held], others: Held, margin: float) -> None:
     """Let through what learned the corrections and kept the rest.
 
@@ -36,8 +69,7 @@ def check(right: int, corrections: int, sessions: Mapping[str, Held], others: He
     Raises:
         Refused: saying what fell, and by how much; also where there is no held-out row.
     """
-    every = [sum(column) for column in zip(*(vars(one).values() for one in sessions.values()), strict=True)]
-    if not every or not every[0]:
+    if not together(sessions).rows:
         raise Refused(
             "no held-out row of an earlier session is here, so nothing shows what the corrections would break",
             hint="the corrections wait on; promptctl task add",
@@ -47,15 +79,8 @@ def check(right: int, corrections: int, sessions: Mapping[str, Held], others: He
             f"{right} of {corrections} corrections are right, not {ENOUGH:.0%}; nothing is published",
             hint="they wait on; correct more rows of the same labels, or look whether they contradict each other",
         )
-    falls = {"the held-out rows of all sessions": Held(*every), "those of labels that nobody corrected": others}
-    fallen = [(what, one, margin) for what, one in falls.items() if one.share > margin]
-    fallen += [
-        (f"session {name}", one, WIDER * margin)
-        for name, one in sessions.items()
-        if one.share > WIDER * margin and one.before - one.after > 1
-    ]
-    for what, one, allowed in fallen:
+    for fall in falls(sessions, margin, others):
         raise Refused(
-            f"{what}: right answers fall {one}, which is more than {allowed:g} of them; nothing is published",
+            f"{fall}; nothing is published",
             hint="the corrections wait on; allow more with --margin, or send more of them",
         )

@@ -17,7 +17,7 @@ from ..runs import earlier
 from ..settings import Settings
 from ..specs import RunSpec
 from .card import CORRECTIONS, grown
-from .gate import Held, check
+from .gate import Held, check, together
 from .session_work import judge_of, judged
 
 
@@ -87,9 +87,8 @@ class Trial:
             Refused: it does not let this through.
         """
         sessions = {one.task.name: self._held(k, learned) for k, one in enumerate(self.tasks)}
-        others = [self._held(k, learned, self.session.labels) for k in range(len(self.tasks))]
-        total = [sum(column) for column in zip(*(vars(one).values() for one in others), strict=True)]
-        check(found.right, found.corrections, sessions, Held(*total or (0, 0, 0)), margin)
+        others = {one.task.name: self._held(k, learned, self.session.labels) for k, one in enumerate(self.tasks)}
+        check(found.right, found.corrections, sessions, together(others), margin)
 
     def publish(self, learned: Learned, found: Corrected, lease: str) -> str:
         """The candidate's reference; the same lease is published once."""

@@ -41,6 +41,8 @@ def test_each_command_is_there() -> None:
         *("prompt create", "prompt render", "prompt evaluate", "prompt explain", "prompt diff", "prompt mix"),
         *("run", "run list", "run show"),
         *("db", "db upgrade", "db current", "db check"),
+        *("prompt gates", "prompt approvals", "approve", "alias", "alias list", "alias history"),
+        *("audit", "audit list", "audit verify"),
         *("config", "config list"),
     }
 
