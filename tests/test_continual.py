@@ -192,6 +192,19 @@ def test_what_an_older_version_leaves_behind_is_said_and_the_next_run_asks_which
     assert card(registry, report.rows[0].reference)["training"]["sessions"] == ["moods", "places", "colours", "moods"]
 
 
+def test_later_sessions_have_the_settings_of_the_first_and_refuse_others(
+    settings: Settings, registry: Registry
+) -> None:
+    list(learn(spec("places", hyperparameters={}), settings, Heard()))
+    first, last = card(registry, "assistant:1"), card(registry, "assistant:3")
+    assert last["hyperparameters"] == first["hyperparameters"]
+    for other in ({"random_features": 16}, {"components": 3}, {"read_layers": "last:1"}, {"length": 2}):
+        (name,) = other
+        with pytest.raises(Exception, match=f"the first session decided .*{name}"):
+            list(learn(spec("moods", hyperparameters=other), settings, Heard()))
+    assert [version.number for version in registry.versions("assistant")] == [3, 2, 1]
+
+
 def test_a_task_of_one_label_is_a_session_after_the_first(
     settings: Settings, registry: Registry, tmp_path: Path
 ) -> None:
@@ -357,7 +370,7 @@ def test_a_prompt_that_did_not_learn_on_is_not_gone_on_from(
     with pytest.raises(Exception, match=r"incremental-ridge|linear"):
         again(settings, "places", name="plain")
     with pytest.raises(Exception, match="head 'sessions'"):
-        again(settings, "places", name="paper")
+        again(settings, "places", name="paper", hyperparameters={"head": "incremental-ridge"})
     assert [version.number for version in registry.versions("plain")] == [1]
     assert [version.number for version in registry.versions("paper")] == [2, 1]
 

@@ -14,7 +14,7 @@ from orchestrator.access import opened
 from orchestrator.continual.card import CORRECTIONS
 from orchestrator.continual.correction import correct
 from orchestrator.continual.report import memory
-from orchestrator.continual.sessions import learn
+from orchestrator.continual.sessions import learn, left_behind
 from orchestrator.continual.trial import Corrected, Trial
 from orchestrator.errors import InvalidSpec, Refused
 from orchestrator.settings import Settings
@@ -239,6 +239,30 @@ def test_the_version_in_production_is_corrected_and_without_one_the_newest(
         list(learn(spec("places", hyperparameters=KNOWN), settings, Heard()))
     assert caught.value.hint == "say which one to go on from: --from assistant:3 or --from assistant:2"
     assert numbers(registry, "assistant") == [3, 2, 1]
+
+
+def test_corrections_that_follow_each_other_leave_none_behind_but_those_that_were_taken_back(
+    registry: Registry, settings: Settings, desk: Desk
+) -> None:
+    registry.promote([Move("assistant:2")], actor="ada")
+    version = registry.resolve("assistant:2")
+    desk.correct(version, NEW)
+    assert corrected(registry, settings, desk).before == "assistant:2"
+    desk.correct(version, [(f"{opening} morning", "morning") for opening in OPENINGS[:4]])
+    second = corrected(registry, settings, desk, margin=1.0)
+    assert (second.before, second.version) == ("assistant:3", "assistant:4")
+    card: Any = registry.resolve("assistant:4").card
+    assert {"night", "morning"} <= set(card["task"]["labels"])
+    assert left_behind(registry, registry.resolve("assistant:4")) == {}
+    for number in (3, 4, 2):
+        registry.promote([Move(f"assistant:{number}")], actor="ada")
+    desk.correct(version, [(f"{opening} noon", "noon") for opening in OPENINGS[:4]])
+    third = corrected(registry, settings, desk, margin=1.0)
+    assert (third.before, third.version) == ("assistant:2", "assistant:5")
+    lost = left_behind(registry, registry.resolve("assistant:5"))
+    assert lost["assistant:3"] == [f"{CORRECTIONS} of assistant:3"]
+    with pytest.raises(Conflict, match="they grew apart"):
+        list(learn(spec("places", hyperparameters=KNOWN), settings, Heard()))
 
 
 def test_prompts_that_do_not_learn_on_are_refused(

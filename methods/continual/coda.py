@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..beginnings.layers import chosen_layers
 from ..errors import InvalidSetting
-from ..forms import Form, PromptPool
+from ..forms import Form, PromptPool, parts
 from ..heads import RidgeHead
 from ..heads.ridge import new_ridge_head
 from ..hyperparameters import Features, Length, Rate, Ridge, Weight
@@ -74,7 +74,31 @@ class CodaPrompt:
                 f"the version has the head {before.head.name!r}; {self.head!r} cannot go on with it",
                 hint=f"--set head={before.head.name}",
             )
+        self._check_settings(backbone, before.form, before.head)
         return ridged(backbone, before, before.form, before.head, session, self.ridge)
+
+    def _check_settings(self, backbone: Backbone, form: Form, head: RidgeHead) -> None:
+        """Refuse settings that the first session decided, and that would change nothing any more.
+
+        Raises:
+            InvalidSetting: naming them.
+        """
+        layout = backbone.layout(backbone.place)
+        read = chosen_layers(self.read_layers, layout.layers, backbone.place)
+        fresh = new_ridge_head(backbone, read, self.random_features, torch.Generator())
+        pool = next(part for part in parts(form) if isinstance(part, PromptPool))
+        settled = {
+            "random_features": fresh.projection.shape == head.projection.shape,
+            "read_layers": fresh.lower == head.lower,
+            "components": pool.blocks == (self.components,),
+            "length": pool.components.shape[4] == self.length,
+            "layers": pool.layers == chosen_layers(self.layers, layout.layers, backbone.place),
+        }
+        if other := [name for name, same in settled.items() if not same]:
+            raise InvalidSetting(
+                f"the first session decided {', '.join(other)}, and the version to go on from has it otherwise",
+                hint="leave the setting out, or begin under another --name",
+            )
 
     def build(
         self, backbone: Backbone, tasks: Sequence[Task], generator: torch.Generator, start: Start | None = None

@@ -144,6 +144,8 @@ def _session(backbone: methods.Backbone, task: TaskSpec, part: Part, split: str)
     _check_labels(part, source.labels)
     of = methods.Task(part.name, task.kind, labels if len(labels) > 1 else (*labels, ""))
     rows = [row for row in source.rows if row.label in labels]
+    if not rows:
+        raise InvalidSpec(f"session {part.name!r} has no row in the {held} file of {part.task!r}")
     return Session(labels, [methods.encode(backbone, of, row)[0] for row in rows])
 
 

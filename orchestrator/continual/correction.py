@@ -13,7 +13,7 @@ from registry.references import parse
 from ..errors import InvalidSpec
 from ..progress import Show
 from ..settings import Settings
-from .sessions import current, newest_number, say_left_behind
+from .sessions import candidate, current, newest_number, say_left_behind
 from .trial import Corrected, Trial
 
 
@@ -87,13 +87,13 @@ def _settled(desk: Desk, lease: str, until: datetime) -> Iterator[list[str]]:
     try:
         yield outcome
     finally:
-        with suppress(LookupError):
+        with suppress(LookupError, ValueError):  # nobody knows the loan any more, or it was settled otherwise
             if outcome or datetime.now(UTC) < until:
                 desk.settle(lease, outcome[0] if outcome else "returned")
 
 
 def corrigible(registry: Registry, name: str) -> Version:
-    """The version that corrections are of: the one in production, or else the newest.
+    """The version that corrections are learned into: the one in production, with what was corrected since.
 
     Raises:
         InvalidSpec: there is no such prompt, it does not learn on, or a single version is named.
@@ -108,6 +108,7 @@ def corrigible(registry: Registry, name: str) -> Version:
         raise InvalidSpec(
             f"prompt {name!r} has no version to correct", hint="train one: --method coda --name NAME"
         ) from None
+    version = candidate(registry, version)
     if version.card.get("method") != "coda":
         raise InvalidSpec(
             f"{version.reference} is of {version.card.get('method')}, which does not learn on",

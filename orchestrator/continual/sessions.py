@@ -1,11 +1,12 @@
 """Tasks learned one after the other: a run and a version for each, every one from the version before."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from methods.continual import continual_method
 from registry import Conflict, NotFound, Registry, Version
+from registry.references import PRODUCTION
 
 from .. import runs
 from ..access import opened
@@ -16,7 +17,7 @@ from ..settings import Settings
 from ..specs import RunSpec, TaskSpec
 from ..start import pinned
 from ..tasks import find
-from .card import sessions_of
+from .card import CORRECTIONS, sessions_of
 
 
 def learn(spec: RunSpec, settings: Settings, show: Show) -> Iterator[RunReport]:
@@ -53,7 +54,15 @@ def begun(spec: RunSpec, registry: Registry, show: Show) -> tuple[RunSpec, int]:
                 hint=f"say which one to go on from: --from {start.reference} or --from {other}",
             )
         say_left_behind(registry, start, show)
-    return spec.model_copy(update={"start": start and start.reference}), number
+    return spec.model_copy(update={"start": start and start.reference} | _inherited(spec, start)), number
+
+
+def _inherited(spec: RunSpec, start: Version | None) -> dict[str, Any]:
+    """The settings that the version was begun with, but for those that the run names."""
+    if start is None or start.card.get("method") != spec.method:
+        return {}
+    begun_with: Any = start.card.get("hyperparameters", {})
+    return {"hyperparameters": {**begun_with, **spec.hyperparameters}}
 
 
 def left_behind(registry: Registry, start: Version) -> dict[str, list[str]]:
@@ -63,8 +72,32 @@ def left_behind(registry: Registry, start: Version) -> dict[str, list[str]]:
     """
     since = max((parent.number for parent in start.parents if parent.name == start.name), default=0)
     others = [one for one in registry.versions(start.name) if one.state == "READY" and one.number > since]
-    unknown = {one.reference: Counter(sessions_of(one)) - Counter(sessions_of(start)) for one in others}
+    every = {one.number: one for one in registry.versions(start.name)}
+    unknown = {one.reference: _known(one, every) - _known(start, every) for one in others}
     return {reference: list(names) for reference, names in unknown.items() if names}
+
+
+def _known(version: Version, every: Mapping[int, Version]) -> Counter[str]:
+    """Its sessions by name; corrections, which all have one name, by the version that learned them."""
+    before = next((every[one.number] for one in version.parents if one.name == version.name), None)
+    known = _known(before, every) if before else Counter[str]()
+    own = sessions_of(version)[known.total() :]
+    return known + Counter(f"{one} of {version.reference}" if one == CORRECTIONS else one for one in own)
+
+
+def candidate(registry: Registry, version: Version) -> Version:
+    """The newest version made from this one by corrections alone, which production has never named; itself without one.
+
+    The next corrections are learned into it, and leave none behind.
+    """
+    left = {event.new for event in registry.history(version.name, PRODUCTION)}
+    line = {version.number}
+    for one in reversed(registry.versions(version.name)):
+        made_from = {parent.number for parent in one.parents if parent.name == one.name}
+        corrected = one.state == "READY" and sessions_of(one)[-1:] == [CORRECTIONS]
+        if corrected and one.number not in left and made_from & line:
+            line.add(one.number)
+    return registry.resolve(f"{version.name}:{max(line)}")
 
 
 def say_left_behind(registry: Registry, start: Version, show: Show) -> None:
@@ -91,7 +124,7 @@ def check(spec: RunSpec, registry: Registry) -> None:
     if spec.workers > 1 or spec.teachers or spec.dp_epsilon or {*(spec.start or "")} & {*",*"}:
         raise InvalidSpec(
             "a session is learned by one worker, from one version, without teachers and without --dp-epsilon",
-            hint="--workers 1",
+            hint="leave those options out",
         )
     if spec.cache_activations or spec.gradient_checkpointing:
         raise InvalidSpec(

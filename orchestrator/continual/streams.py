@@ -72,6 +72,8 @@ def load(name: str, folder: Path) -> Stream:
         raise InvalidSpec(
             f"there is no stream {str(file)!r}", hint=f"give a TOML file, --stream FILE.toml, or {', '.join(SHIPPED)}"
         ) from None
+    except OSError as error:
+        raise InvalidSpec(f"{file} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSpec(f"{file}: {error}") from None
     return parse(Stream, found, str(file))

@@ -19,7 +19,7 @@ from registry import Registry, Version
 
 from ..errors import Invalid
 from ..feedback.correcting import check_kind, correction, erring
-from ..feedback.correction import Correction
+from ..feedback.correction import Correction, digest_of_tokens
 from ..metrics.observer import SILENT, Observer
 from ..routing.follower import Follower
 from ..routing.known import Known
@@ -166,8 +166,8 @@ class PromptEngine:
             check_kind(given, served.task)
             asked = Asked(where, served, row(served.task, given))
             corrected = correction(given, served.task, erred.version, new_labels)
-        await self._in_text_thread(lambda: self._encode(asked))
-        return corrected
+        examples = await self._in_text_thread(lambda: self._encode(asked))
+        return replace(corrected, read=digest_of_tokens(examples))
 
     async def _bring(self, version: Version) -> Passed:
         """Load a version and have it answer a row once, so that what cannot answer is never swapped in."""

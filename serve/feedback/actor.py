@@ -1,6 +1,7 @@
 """The desk of several replicas: one Ray actor, which nothing restarts and which writes no log."""
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
@@ -135,10 +136,10 @@ def _actor(config: ServeConfig) -> Any:
 
 
 def _piece(rows: Sequence[Held]) -> tuple[Held, ...]:
-    """The first rows, as many as may be passed by value; one at least."""
-    sizes = accumulate(held.correction.nbytes for held in rows)
+    """The first rows, as many as Ray passes by value, which goes by their pickled size; one at least."""
+    sizes = accumulate(len(pickle.dumps(held)) for held in rows)
     fitting = sum(1 for _ in takewhile(lambda size: size <= LARGEST, sizes))
-    return tuple(rows[:fitting])
+    return tuple(rows[: max(fitting, 1)])
 
 
 def _unforeseen(error: Exception) -> ServeError:

@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -72,9 +72,11 @@ class Holdings:
     nbytes: int
 
 
-def _read(correction: Correction) -> tuple[tuple[str, str], ...]:
-    """Its texts as most models read them: without case, and with single spaces."""
-    return tuple((name, " ".join(text.casefold().split())) for name, text in sorted(correction.fields.items()))
+def _read(correction: Correction) -> Hashable:
+    """Its texts as the model reads them; without that, as most models do: without case, and with single spaces."""
+    return correction.read or tuple(
+        (name, " ".join(text.casefold().split())) for name, text in sorted(correction.fields.items())
+    )
 
 
 def _now() -> datetime:

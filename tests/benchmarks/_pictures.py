@@ -25,7 +25,7 @@ class Line:
     at_s: Sequence[float] = ()
 
 
-def draw(name: str, title: str, lines: Sequence[Line], *, axis: str = "rows/s") -> Path:
+def draw(name: str, title: str, lines: Sequence[Line], *, axis: str = "rows/s", over: str = "seconds") -> Path:
     """How large a share of the answers took longer than a time, or values over time; the file that shows it."""
     folder = Path(os.environ.get("PLOTS") or tempfile.gettempdir())
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def draw(name: str, title: str, lines: Sequence[Line], *, axis: str = "rows/s") 
         panel: Axes = figure.subplots()
         for line, colour in zip(lines, COLOURS, strict=False):
             if line.at_s:
-                _over_time(panel, line, colour, axis)
+                _over_time(panel, line, colour, axis, over)
             else:
                 _share_over(panel, line, colour)
         panel.set_title(title, loc="left", fontweight="bold")
@@ -58,8 +58,8 @@ def _share_over(panel: "Axes", line: Line, colour: str) -> None:
     panel.set_ylabel("share of the answers that took longer")
 
 
-def _over_time(panel: "Axes", line: Line, colour: str, axis: str) -> None:
+def _over_time(panel: "Axes", line: Line, colour: str, axis: str, over: str) -> None:
     panel.plot(line.at_s, line.values, color=colour, label=line.name)
     panel.set_ylim(bottom=0)
-    panel.set_xlabel("seconds")
+    panel.set_xlabel(over)
     panel.set_ylabel(axis)

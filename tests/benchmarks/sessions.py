@@ -11,6 +11,7 @@ from methods import Backbone, Example, Plan, Progress, Step, train
 from methods.continual import CodaPrompt, Learned, Session
 from methods.continual.fitting import learner_of
 
+from ._pictures import Line, draw
 from ._sentences import sentences
 from ._turns import Results, in_turn, result
 
@@ -44,7 +45,7 @@ def _kept(backbone: Backbone) -> dict[str, object]:
 
 
 def _growth(backbone: Backbone) -> Iterator[dict[str, object]]:
-    examples = sentences(backbone, SESSIONS * OF_A_SESSION)
+    examples, lines = sentences(backbone, SESSIONS * OF_A_SESSION), list[Line]()
     for head in ("incremental-ridge", "sessions"):
         method = CodaPrompt(head=head, components=4)
         seconds, learned = [], None
@@ -52,8 +53,10 @@ def _growth(backbone: Backbone) -> Iterator[dict[str, object]]:
             began = time.perf_counter()
             learned = method.learn(backbone, learned, _session(examples, number), Plan(1, BATCH, number), _nothing)
             seconds.append(time.perf_counter() - began)
+        lines.append(Line(head, seconds, range(1, SESSIONS + 1)))
+        picture = draw("sessions", "Seconds of a session, by its number", lines, axis="seconds", over="session")
         early, late = median(seconds[1:11]), median(seconds[-10:])
-        what = f"{OF_A_SESSION} rows, {_size(learned)} labels at the end: {late:.2f} s against {early:.2f} s"
+        what = f"{OF_A_SESSION} rows, {_size(learned)} labels at the end: {late:.2f} s against {early:.2f} s; {picture}"
         yield result(f"sessions 41 to 50 against 2 to 11, {head}", late / early, GROWTH_GOAL, what, at_most=True)
 
 

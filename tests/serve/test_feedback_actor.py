@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,8 +59,11 @@ def test_rows_on_loan_travel_in_pieces_that_are_passed_by_value() -> None:
     def held(nbytes: int) -> Held:
         return Held(Correction("a", "a:1", 1, {"text": "x" * (nbytes - 1)}, "+"), datetime.now(UTC))
 
-    half = held(LARGEST // 2)
+    half = held(LARGEST // 2 - 2000)  # what pickle adds is counted too
     assert len(_piece([half] * 5)) == 2
+    many = _piece([held(8)] * 5000)
+    assert 1 < len(many) < 5000
+    assert len(pickle.dumps(many)) < 100_000, "Ray's limit"
     assert len(_piece([held(LARGEST), half])) == 1
     assert len(_piece([half, held(LARGEST), half])) == 1
     assert _piece([]) == ()

@@ -127,6 +127,20 @@ FAULTS: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
+def test_texts_that_are_the_same_to_the_model_count_once(config: ServeConfig, promoted: Registry) -> None:
+    async def main() -> None:
+        async with asking(config) as client:
+            lease = {"prompt": "sentiment", "per_label": 3}
+            for text in ("the film", "th\u00e9 film", "THE  film"):
+                assert (await client.post("/v1/feedback", json=WRONG | {"text": text})).status_code == 200
+            assert (await client.post("/v1/feedback/lease", json=lease)).json()["lease"] is None
+            for text in ("the hotel", "the room"):
+                await client.post("/v1/feedback", json=WRONG | {"text": text})
+            assert len((await client.post("/v1/feedback/lease", json=lease)).json()["rows"]) == 5
+
+    run(main())
+
+
 def test_a_wrong_correction_is_refused_and_never_quoted(config: ServeConfig, promoted: Registry) -> None:
     async def main() -> None:
         async with asking(replace(config, new_labels=False)) as client:
