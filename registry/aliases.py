@@ -15,6 +15,7 @@ from .records import Action, AliasEvent, Move, Version
 from .references import check_name
 from .resolving import resolve
 from .serving import in_line
+from .webhooks import outbox
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,9 @@ def _step(
         reason=mover.reason,
         at=datetime.now(UTC),
     )
-    return history.append(session, serving, event, prompt.name)
+    written = history.append(session, serving, event, prompt.name)
+    outbox.moved(session, written, serving.epoch + 1)
+    return written
 
 
 def _action(mover: Mover, old: int | None, goal: Named) -> Action:

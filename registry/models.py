@@ -7,6 +7,9 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Unique
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .columns import Base
+from .signing import tables as signing_tables  # noqa: F401  a table is known once its module was imported
+from .tagging import tables as tagging_tables  # noqa: F401
+from .webhooks import tables as webhook_tables  # noqa: F401
 
 SPLIT = "(candidate IS NULL) = (percent IS NULL) AND percent BETWEEN 0 AND 99"
 
