@@ -48,12 +48,12 @@ class Deliverer:
 
     async def _all(self, say: Callable[[Delivery, Outcome], None]) -> int:
         delivered = 0
-        async with connections(self.allowed) as pool:
-            while claimed := await asyncio.to_thread(self.webhooks.claim, BATCH, self.lease):
+        while claimed := await asyncio.to_thread(self.webhooks.claim, BATCH, self.lease):
+            async with connections(self.allowed) as pool:
                 outcomes = await asyncio.gather(*(self._try(pool, one) for one in claimed))
-                delivered += sum(outcome.delivered for outcome in outcomes)
-                for delivery, outcome in zip(claimed, outcomes, strict=True):
-                    say(delivery, outcome)
+            delivered += sum(outcome.delivered for outcome in outcomes)
+            for delivery, outcome in zip(claimed, outcomes, strict=True):
+                say(delivery, outcome)
         return delivered
 
     async def _try(self, pool: Pool, delivery: Delivery) -> Outcome:

@@ -46,7 +46,7 @@ def moved(session: Session, event: AliasEvent, epoch: int) -> None:
         return
     same = (PromptRow.name == event.name, VersionRow.number.in_([event.new, event.candidate]))
     query = select(VersionRow.number, VersionRow.digest).join(PromptRow, PromptRow.id == VersionRow.prompt_id)
-    digests = dict(session.execute(query.where(*same)).tuples().all())
+    digests: dict[int, str] = {row.number: row.digest for row in session.execute(query.where(*same))}
     facts = {name: getattr(event, name) for name in ("alias", "generation", "old", "new", "candidate", "percent")}
     facts |= {"digest": digests.get(event.new), "candidate_digest": digests.get(event.candidate or 0), "epoch": epoch}
     _put(session, hooks, f"alias.{event.action}", {"prompt": event.name, "actor": event.actor} | facts, event.at)

@@ -31,6 +31,7 @@ from ..routing.follower import Follower
 from ..routing.known import Known, open_registry
 from ..routing.routing import Router
 from ..routing.shadow import Shadows
+from ..routing.signed import Required, Signatures
 from ..routing.snapshot import Served
 from ..routing.split import Arm
 from ..schemas import FeedbackRequest, Input
@@ -45,6 +46,7 @@ from .stream import Stream
 
 BRINGING = 64  # versions that are loaded and tried at once
 TRIED = 4096
+ANY = Required()
 
 Value = TypeVar("Value")
 Read: TypeAlias = tuple[list[Example], list[Output | BaseException]]
@@ -89,11 +91,13 @@ class PromptEngine:
         *,
         deadline_s: float | None = None,
         known: Known | None = None,
+        required: Required = ANY,
         observer: Observer = SILENT,
     ) -> None:
         self.backbone, self._observer = backbone, observer
         self.agreement: Agreement | None = None  # with what the backbone answered in more bits
         self.bank = Bank(registry, backbone, observer=observer)
+        self._signatures = Signatures(registry, required, known.signed if known else {})
         self.work = Work(backbone, deadline_s, observer)
         self.follower = Follower(registry, self._bring, known)
         self.shadows = Shadows(self._answer_beside, lambda: self.waiting_tokens, QUEUE_TOKENS)
@@ -220,8 +224,10 @@ class PromptEngine:
         return found
 
     async def _load(self, version: Version) -> Served:
+        signed = await self._signatures.check(version)
         artifact, task = await self.bank.get(version.digest)
-        return Served(replace(version, card={}), artifact, task)  # thousands of cards are more than their tensors
+        slim = replace(version, card={})  # thousands of cards are more than their tensors
+        return Served(slim, artifact, task, signed)
 
     async def _asked(self, inputs: Sequence[Input], most: int | None = None) -> tuple[int, list[Asked]]:
         """What answers each input, all from one snapshot, and the snapshot's epoch."""
@@ -285,7 +291,10 @@ async def opened(config: ServeConfig, observer: Observer = SILENT) -> AsyncItera
         backbone = await asyncio.to_thread(Backbone.load, config.backbone, device)
         if device == "cuda":
             lower(backbone, "bfloat16")
-        engine = PromptEngine(backbone, registry, deadline_s=config.deadline_s, known=known, observer=observer)
+        required = Required(config.require_signed, config.trusted_keys)
+        engine = PromptEngine(
+            backbone, registry, deadline_s=config.deadline_s, known=known, required=required, observer=observer
+        )
         try:
             await engine.follower.start()
             if config.quantize:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from methods import Artifact, Task
 from registry import Version
+from registry.signing.records import Signed
 
 from .split import Arm
 
@@ -16,12 +17,14 @@ Alias: TypeAlias = tuple[str, str]  # prompt name, alias
 class Served:
     """A version that passed its checks, with what answers for it.
 
-    Of a row it also says on which arm the row is, where its alias has two, and which shadow is to answer it as well.
+    `signed` shows who signed it, where somebody had to. Of a row it also says on which arm the row is, where its alias
+    has two, and which shadow is to answer it as well.
     """
 
     version: Version
     artifact: Artifact
     task: Task
+    signed: Signed | None = None
     arm: Arm | None = None
     shadow: "Served | None" = None
 
