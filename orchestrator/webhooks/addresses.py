@@ -6,7 +6,7 @@ What counts is the address that is connected to, not what a name resolved to whe
 import asyncio
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -56,12 +56,16 @@ def check_url(url: str, allowed: Sequence[Network]) -> str:
     return url
 
 
+def _network() -> httpcore.AsyncNetworkBackend:
+    return httpcore.AnyIOBackend()  # pyright: ignore[reportReturnType] - it is one where there is anyio, which httpx has
+
+
 @dataclass
 class Guarded(httpcore.AsyncNetworkBackend):
     """Connects to the very address that it has checked, so that a name cannot become another one in between."""
 
     allowed: Sequence[Network]
-    inner: httpcore.AsyncNetworkBackend
+    inner: httpcore.AsyncNetworkBackend = field(default_factory=_network)
 
     async def connect_tcp(
         self,

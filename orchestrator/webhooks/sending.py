@@ -31,7 +31,7 @@ Pool: TypeAlias = AsyncConnectionPool
 @asynccontextmanager
 async def connections(allowed: Sequence[Network]) -> AsyncIterator[Pool]:
     """Connections to whom may be told; through no proxy, which would choose the address itself."""
-    backend = Guarded(allowed, httpcore.AnyIOBackend())
+    backend = Guarded(allowed)
     context = ssl.create_default_context()
     async with AsyncConnectionPool(context, network_backend=backend, max_keepalive_connections=0) as pool:
         yield pool

@@ -57,7 +57,7 @@ def find(session: Session, search: Search) -> list[Prompt]:
     ]
 
 
-def chosen(search: Search, *columns: Any) -> Select[Any]:
+def chosen(search: Search, *columns: Any) -> Select[*tuple[Any, ...]]:
     """The query for these columns of the prompts that fit."""
     query = select(*columns).order_by(PromptRow.name).limit(search.limit)
     if search.name is not None:

@@ -64,6 +64,7 @@ class Webhooks:
             row = _known(session, name, lock=True)
             gone = _to_record(session, row)
             own = select(OutboxRow.id).where(OutboxRow.webhook_id == row.id)
+            session.scalars(own.with_for_update()).all()  # whoever notes an attempt now is waited for
             session.execute(delete(AttemptRow).where(AttemptRow.outbox_id.in_(own)))
             session.execute(delete(OutboxRow).where(OutboxRow.webhook_id == row.id))
             session.delete(row)

@@ -37,7 +37,10 @@ def needed(path: str) -> Action | None:
     """What one does who asks at this path: nothing that takes a role for health, an admin's work where no rule is."""
     if _under(path, OPEN):
         return None
-    return next((action for action, paths in PATHS.items() if _under(path, paths)), "administer")
+    for action, paths in PATHS.items():
+        if _under(path, paths):
+            return action
+    return "administer"
 
 
 class Keys:

@@ -79,6 +79,7 @@ def test_the_configured_key_signs_what_is_published(
     assert run("prompt", "verify", "qa:1").exit_code == 0
     monkeypatch.setenv("PROMPTCTL_SIGNING_KEY", "lost")
     assert run("prompt", "list").exit_code == 0  # which signs nothing
+    assert run("train", "--tasks", "sentiment").exit_code == 3  # at once, and not after hours
     with pytest.raises(FileNotFoundError, match=r"no such key: .*lost\.pem"), opened(Settings()) as registry:
         registry.publish("qa", b"y", {}, idempotency_key="l", actor="ada")
 

@@ -71,9 +71,11 @@ class Chronicle:
     def promoted(self, moves: list[Move]) -> "Chronicle | type[Exception]":
         """How it is after these moves, all read as of before them; or why there are none."""
         steps: dict[tuple[str, str], Line] = {}
-        for move in moves:
-            name, number = move.reference.split(":")
-            step = self._step((name, move.alias), int(number), move)
+        wanted = [(name, int(number)) for name, number in (move.reference.split(":") for move in moves)]
+        if not all((made := self.version(*one)) and made.ready for one in wanted):
+            return NotFound
+        for (name, number), move in zip(wanted, moves, strict=True):
+            step = self._step((name, move.alias), number, move)
             if isinstance(step, type):
                 return step
             steps[name, move.alias] = step
@@ -97,9 +99,7 @@ class Chronicle:
         return line[-1] if line else None
 
     def _step(self, alias: tuple[str, str], number: int, move: Move) -> Line | type[Exception]:
-        version, now = self.version(alias[0], number), self.now(alias)
-        if version is None or not version.ready:
-            return NotFound
+        now = self.now(alias)
         if move.percent == 100:
             return Line(number)
         if now is None:

@@ -158,7 +158,7 @@ def test_only_a_known_key_that_is_not_revoked_signs(signed: Registry) -> None:
 
 
 def test_what_is_published_with_a_key_is_signed_in_the_same_moment(database: str, store: str, signed: Registry) -> None:
-    given = {"idempotency_key": "k", "actor": "ada"}
+    given: dict[str, Any] = {"idempotency_key": "k", "actor": "ada"}
     signing = Registry.open(database, store, signer=KEY)
     version = signing.publish("qa", b"x", {"form": "prefix", "lr": 0.1}, **given)
     assert check(signed.signatures.of(version)) == ("release",)
