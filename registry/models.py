@@ -63,7 +63,7 @@ class VersionRow(Base):
     idempotency_key: Mapped[str]
     run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
     created_by: Mapped[str]
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
     message: Mapped[str]
 
 

@@ -17,6 +17,7 @@ def upgrade() -> None:
     _make_signatures()
     _make_tags()
     _make_facets()
+    op.create_index("ix_prompt_version_created_at", "prompt_version", ["created_at"])
     _make_webhooks()
     freeze("signing_key", "signing keys are append-only", keys=("name", "public"))
     freeze("key_revocation", "a revoked key stays revoked", keys=("key",))

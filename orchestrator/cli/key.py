@@ -31,7 +31,7 @@ def key() -> None:
               help="The private key's file; else keys/NAME.pem in the home.")  # fmt: skip
 @output_option
 def create(name: str, to: Path | None, output: str) -> None:
-    """Make an Ed25519 key: a private one in a file, and a public one.
+    """Make an Ed25519 key; its private half is a file.
 
     The file is for its owner alone (0600) and is never written over. Whoever has it signs as NAME, so a copy
     belongs where secrets are kept.

@@ -12,7 +12,7 @@ from .output import Listing, show
 @click.option("--key", metavar="NAME|FILE", help="The private key; else PROMPTCTL_SIGNING_KEY's.")
 @output_option
 def sign(reference: str, key: str | None, output: str) -> None:
-    """Sign a version: its number, its card and the digest of its bytes.
+    """Sign a version: its number, card and digest.
 
     The signature is kept beside the version. With the same key a second time changes nothing; several keys may
     sign one version.

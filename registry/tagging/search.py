@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, select
+from sqlalchemy import ColumnElement, Select, select, tuple_
 from sqlalchemy.orm import Session
 
 from ..models import AliasRow, PromptRow, VersionRow
 from ..records import Prompt
 from .tables import FacetRow, TagRow
+
+FEW = 500  # prompts, whose aliases are looked up one by one; those of more are all read
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,11 @@ def find(session: Session, search: Search) -> list[Prompt]:
         .scalar_subquery()
     )
     rows = session.execute(chosen(search, PromptRow, newest)).all()
-    named = chosen(search, PromptRow.id)
+    named = select(AliasRow).order_by(AliasRow.name)
+    if len(rows) <= FEW:
+        named = named.where(AliasRow.prompt_id.in_([row.id for row, _ in rows]))
     aliases: dict[int, dict[str, int]] = {}
-    for alias in session.scalars(select(AliasRow).where(AliasRow.prompt_id.in_(named)).order_by(AliasRow.name)):
+    for alias in session.scalars(named):
         aliases.setdefault(alias.prompt_id, {})[alias.name] = alias.number
     return [
         Prompt(
@@ -66,7 +70,7 @@ def chosen(search: Search, *columns: Any) -> Select[*tuple[Any, ...]]:
         query = query.where(PromptRow.name.like("shared/%"))
     fits = list(_fits(search))
     if fits:
-        query = query.where(exists().where(VersionRow.prompt_id == PromptRow.id, VersionRow.state == "READY", *fits))
+        query = query.where(PromptRow.id.in_(select(VersionRow.prompt_id).where(VersionRow.state == "READY", *fits)))
     return query
 
 
@@ -80,8 +84,8 @@ def _fits(search: Search) -> list[ColumnElement[bool]]:
     if search.since is not None:
         said.append(VersionRow.created_at >= search.since)
     if search.alias is not None:
-        same = (AliasRow.prompt_id == VersionRow.prompt_id, AliasRow.number == VersionRow.number)
-        said.append(exists().where(*same, AliasRow.name == search.alias))
+        named = select(AliasRow.prompt_id, AliasRow.number).where(AliasRow.name == search.alias)
+        said.append(tuple_(VersionRow.prompt_id, VersionRow.number).in_(named))
     return said
 
 
