@@ -1,18 +1,25 @@
 """Tags: they change while versions do not, each change is kept, and prompts are found by them."""
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from itertools import combinations
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError as Refused
 
+import registry as package
 from registry import Invalid, Move, NotFound, Registry
 from registry.database import connect
 from registry.models import PromptRow
+from registry.revisions import exclusive
 from registry.tagging.search import Search, chosen
 from registry.tagging.tags import TagEvent
 
@@ -172,3 +179,26 @@ def test_the_database_does_the_choosing_with_indexes(filled: Registry, raw: Engi
 def test_an_event_says_which_version(filled: Registry) -> None:
     assert isinstance(filled.tags.history("sentiment:2")[0], TagEvent)
     assert [event.new for event in filled.tags.history("sentiment@staging")] == ["ads"]
+
+
+def test_versions_from_before_there_was_a_search_are_found(empty_database: str, store: str) -> None:
+    with exclusive(empty_database) as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(files("migrations")))
+        command.upgrade(config, "0004")
+        columns = "prompt_id, number, state, digest, size, card, idempotency_key, created_by, created_at, message"
+        made = {
+            "at": datetime(2026, 5, 1, tzinfo=UTC) if "postgresql" in empty_database else "2026-05-01 00:00:00.000000"
+        }
+        row = "INSERT INTO prompt (id, name, next_number, created_by, created_at) VALUES (7, 'old', 3, 'ada', :at)"
+        connection.execute(text(row), made)
+        for number, state, said in ((1, "READY", card("mpt", "qa", "span-qa")), (2, "PENDING", card("coda"))):
+            values = f"7, {number}, '{state}', 'd', 1, :card, '{number}', 'ada', :at, ''"
+            insert = text(f"INSERT INTO prompt_version ({columns}) VALUES ({values})")
+            connection.execute(insert, made | {"card": json.dumps(said)})
+    package.upgrade(empty_database)
+    with closing(Registry.open(empty_database, store)) as registry:
+        assert found(registry, method="mpt", task="qa", kind="span-qa") == ["old"]
+        assert found(registry, method="coda") == []
+        since = datetime(2026, 5, 1, tzinfo=UTC)
+        assert (found(registry, since=since), found(registry, since=since + timedelta(seconds=1))) == (["old"], [])
