@@ -3,6 +3,7 @@
 import hmac
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -157,6 +158,25 @@ def test_a_deliverer_that_is_killed_before_it_marks_a_message_leaves_it_to_the_n
     assert len(receiver.got) == 2
     assert len(set(receiver.ids)) == 1
     assert deliver() == []
+
+
+def test_who_watches_tells_what_happens_later_until_interrupted(
+    registry: Registry, receiver: Receiver, home: Path
+) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PROMPTCTL_WEBHOOK_NETWORKS": "127.0.0.0/8"}
+    command = [sys.executable, "-m", "orchestrator.cli.main", "webhook", "deliver", "--watch"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        for number in (1, 2):
+            registry.promote([Move(f"sentiment:{number}")], actor="ada")
+            deadline = time.monotonic() + 20
+            while len(receiver.got) < number:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr is not None
+        assert "attempt 1: delivered" in process.stderr.read()
 
 
 def test_private_addresses_are_not_told_by_default_not_even_by_another_name(
