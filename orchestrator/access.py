@@ -9,13 +9,15 @@ import registry
 from registry import Registry, Unavailable
 
 from .settings import Settings
+from .signer import configured
 
 
 @contextmanager
 def opened(settings: Settings, *, dry_run: bool = False) -> Iterator[Registry]:
     """The registry of these settings, closed afterwards."""
     if not dry_run:
-        with closing(Registry.open(settings.database_url, settings.store_url)) as there:
+        signer = configured(settings)
+        with closing(Registry.open(settings.database_url, settings.store_url, signer=signer)) as there:
             yield there
         return
     revision = registry.current(settings.database_url)

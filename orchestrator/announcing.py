@@ -4,6 +4,8 @@ import os
 
 import httpx
 
+from registry.roles import NEEDED
+
 from .settings import Settings
 
 TIMEOUT = httpx.Timeout(10, connect=0.5)  # seconds; a server loads and tries a version before it answers
@@ -22,7 +24,9 @@ def announce(settings: Settings) -> str | None:
             epochs = response.raise_for_status().json()["epochs"]
             slowest = min(epochs)
     except httpx.HTTPStatusError as error:
-        return f"{settings.server} follows within a second; asked to at once, it answered {error.response.status_code}"
+        status = error.response.status_code
+        takes = f", which takes a {NEEDED['follow']}'s PROMPTCTL_TOKEN" if status in (401, 403) else ""
+        return f"{settings.server} follows within a second; asked to at once, it answered {status}{takes}"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
         named = "server" in settings.model_fields_set
         return f"{settings.server} did not answer; it follows within a second of its return" if named else None

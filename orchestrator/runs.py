@@ -56,6 +56,7 @@ def resume(run_id: str, settings: Settings, show: Show) -> RunReport:
 
 def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> Job:
     """Everything that can be found wrong before anything is started is found here."""
+    registry.check_signer()
     method = configured({**methods.METHODS, **CONTINUAL}, spec.method, spec.hyperparameters)
     taught = bool(getattr(method, "distillation", 0))
     if (taught or spec.teachers is not None) and (spec.start or len(spec.tasks) < 2 or not taught):

@@ -2,11 +2,11 @@
 
 import getpass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import InvalidSpec
 from .specs import faults
@@ -21,6 +21,13 @@ def _user() -> str:
 
 def _under_home(pattern: str) -> Any:
     return Field(default_factory=lambda values: pattern.format(home=values.get("home", "")))
+
+
+def _words(value: object) -> object:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+Words: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]  # with spaces or commas between them
 
 
 class Settings(BaseSettings):
@@ -41,6 +48,10 @@ class Settings(BaseSettings):
     server: str = "http://127.0.0.1:8000"
     new_labels: bool = True  # whether a correction may name a label that its task does not have
     actor: str = Field(default_factory=_user)
+    signing_key: str | None = None  # the name or file of the private key that signs what is published
+    require_signed: Words = ()  # patterns of prompts of which a server serves nothing unsigned
+    trusted_keys: Words = ()  # the public keys whose signatures count; else all that the registry knows
+    webhook_networks: Words = ()  # private networks that webhooks may reach, as 10.0.0.0/8
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -52,6 +63,11 @@ class Settings(BaseSettings):
     @classmethod
     def _home_is_absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    @property
+    def keys(self) -> Path:
+        """Where private keys are kept."""
+        return self.home / "keys"
 
     @property
     def runs(self) -> Path:

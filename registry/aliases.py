@@ -16,6 +16,7 @@ from .references import check_name
 from .resolving import resolve
 from .review import clearance
 from .serving import in_line
+from .webhooks import outbox
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,9 @@ def _step(
         report=cleared and cleared.report,
         forced=cleared is not None and cleared.forced,
     )
-    return history.append(session, serving, event, prompt.name)
+    written = history.append(session, serving, event, prompt.name)
+    outbox.moved(session, written, serving.epoch + 1)
+    return written
 
 
 def _action(mover: Mover, old: int | None, goal: Named) -> Action:

@@ -7,7 +7,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Unique
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .columns import Base
-from .review import tables as _review_tables  # noqa: F401  declares them
+from .review import tables as _review_tables  # noqa: F401  a table is known once its module was imported
+from .signing import tables as _signing_tables  # noqa: F401
+from .tagging import tables as _tagging_tables  # noqa: F401
+from .webhooks import tables as _webhook_tables  # noqa: F401
 
 SPLIT = "(candidate IS NULL) = (percent IS NULL) AND percent BETWEEN 0 AND 99"
 
@@ -61,7 +64,7 @@ class VersionRow(Base):
     idempotency_key: Mapped[str]
     run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
     created_by: Mapped[str]
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
     message: Mapped[str]
 
 

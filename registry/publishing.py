@@ -13,7 +13,10 @@ from .errors import Conflict, Invalid, NotFound
 from .models import ParentRow, PromptRow, VersionRow
 from .records import Parent, Version
 from .runs import fence
+from .signing.records import Signer
+from .signing.signatures import sign
 from .versions import VERSIONS, to_records
+from .webhooks import outbox
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,19 @@ def reserve(session: Session, draft: Draft) -> Version:
     return _record(session, version.id)
 
 
-def finish(session: Session, version: Version, draft: Draft) -> Version:
-    """Make a PENDING version READY; its blob is in the store and was read back."""
+def finish(session: Session, version: Version, draft: Draft, signer: Signer | None = None) -> Version:
+    """Make a PENDING version READY, and signed; its blob is in the store and was read back."""
     fence(session, draft.run_id, draft.attempt)
     _check_newest(session, draft, _locked_prompt(session, draft))
-    session.get_one(VersionRow, version.id, with_for_update={"key_share": True}).state = "READY"
-    session.flush()
-    return _record(session, version.id)
+    row = session.get_one(VersionRow, version.id, with_for_update={"key_share": True})
+    if row.state == "PENDING":  # else somebody with the same key was faster
+        row.state = "READY"
+        session.flush()
+        outbox.published(session, _record(session, row.id))
+    ready = _record(session, row.id)
+    if signer is not None:
+        sign(session, ready, signer, draft.actor)
+    return ready
 
 
 def _check_newest(session: Session, draft: Draft, prompt: PromptRow) -> None:

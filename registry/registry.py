@@ -17,30 +17,47 @@ from .publishing import Draft
 from .records import AliasEvent, Move, Parent, Prompt, Run, ServingState, TaskRecord, Version
 from .references import PRODUCTION, check_name
 from .review.reviews import Reviews
+from .signing.records import Signer
+from .signing.signatures import Signatures
 from .store import Store, open_store
+from .tagging.search import Search, find
+from .tagging.tags import Tags
+from .webhooks.webhooks import Webhooks
 
 
 class Registry:
     """Prompts, tasks and runs in one database, and blobs in one store. Safe to share between threads."""
 
-    def __init__(self, database: Database | LateDatabase, store: Store) -> None:
+    def __init__(self, database: Database | LateDatabase, store: Store, signer: Signer | None = None) -> None:
         self._database = database
         self._store = store
         self.reviews = Reviews(database)
+        self._signer = signer
+        self.signatures = Signatures(database)
+        self.tags = Tags(database)
+        self.webhooks = Webhooks(database)
 
     @classmethod
-    def open(cls, database_url: str, store_url: str, *, cache: Path | None = None, late: bool = False) -> Self:
+    def open(
+        cls,
+        database_url: str,
+        store_url: str,
+        *,
+        cache: Path | None = None,
+        late: bool = False,
+        signer: Signer | None = None,
+    ) -> Self:
         """Open both; a SQLite database is made or upgraded on the way, a PostgreSQL database never is.
 
         `cache` is a folder for the blobs that are fetched. A `late` database is opened when it is first asked, and has
-        to be there then.
+        to be there then. With a `signer` a version is signed in the moment in which it is published.
         """
         store = open_store(store_url)
         store = cached(store, cache) if cache else store
         if late:
-            return cls(LateDatabase(database_url), store)
+            return cls(LateDatabase(database_url), store, signer)
         revisions.make_ready(database_url)
-        return cls(Database(connect(database_url)), store)
+        return cls(Database(connect(database_url)), store, signer)
 
     def close(self) -> None:
         """Close every connection."""
@@ -64,7 +81,9 @@ class Registry:
 
         Raises:
             Conflict: the newest version is no longer number `after` (0: none), or the run has a newer attempt.
+            RegistryError: the signer's key is revoked or unknown.
         """
+        self.check_signer()
         draft = Draft(
             name=check_name(name, "prompt"),
             digest=digest_of(blob),
@@ -85,7 +104,12 @@ class Registry:
         self._store.put(draft.digest, blob)
         self._store.get(draft.digest)
         with self._database.write() as session:
-            return publishing.finish(session, version, draft)
+            return publishing.finish(session, version, draft, self._signer)
+
+    def check_signer(self) -> None:
+        """Refuse to begin what could not be signed in the end; without a signer, nothing is signed."""
+        if self._signer is not None:
+            self.signatures.check_signer(self._signer)
 
     def resolve(self, reference: str) -> Version:
         """The READY version a reference names."""
@@ -113,6 +137,11 @@ class Registry:
         """Every prompt, by name."""
         with self._database.read() as session:
             return list_prompts(session)
+
+    def find(self, search: Search) -> list[Prompt]:
+        """The prompts that fit, by name."""
+        with self._database.read() as session:
+            return find(session, search)
 
     def versions(self, name: str) -> list[Version]:
         """Every version of a prompt, newest first, those still PENDING too."""

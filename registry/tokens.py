@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Literal, Self, cast, get_args
+from typing import Self, cast
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -17,10 +17,8 @@ from .errors import Conflict, Invalid, NotFound
 from .models import TokenRow
 from .references import check_name
 from .review import issued
+from .roles import ROLES, Role
 
-Role = Literal["viewer", "trainer", "promoter", "admin"]
-
-ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
 PREFIX = "pc_"  # by which scanners for leaked secrets know one
 RANDOM_BYTES = 32
 

@@ -20,6 +20,8 @@ class ServeConfig:
     machine: str = field(default_factory=socket.gethostname)
     known: Path | None = None  # a folder for what was served last, to start from while the registry is down
     quantize: Literal["int8"] | None = None  # the backbone's linear layers, on a CPU
+    require_signed: tuple[str, ...] = ()  # patterns of prompts of which nothing unsigned is served
+    trusted_keys: tuple[str, ...] = ()  # the public keys whose signatures count; else all that the registry knows
     deadline_s: float = 30.0  # how long a row waits before it is given up
 
     @property

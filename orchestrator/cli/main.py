@@ -18,6 +18,8 @@ COMMANDS = (
     Lazy("serve", "Serve every promoted prompt from one backbone."),
     Lazy("top", "Watch a running server: rows, latency, queue, bank, aliases."),
     Lazy("token", "Make, list and revoke the tokens that let requests in."),
+    Lazy("key", "Make, list and revoke the keys that sign versions."),
+    Lazy("webhook", "Tell others when aliases move and versions are published."),
     Lazy("task", "Add tasks and see which there are."),
     Lazy("prompt", "See prompts, their versions and the history of their aliases."),
     Lazy("alias", "See what aliases name, and how they came to."),

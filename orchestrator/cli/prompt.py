@@ -1,5 +1,8 @@
 """`promptctl prompt`: what has been published, and which versions count."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
 from . import complete, moves
@@ -12,6 +15,8 @@ from .gates import gates
 from .mix import mix
 from .options import output_option
 from .output import Listing, plain, show, show_one
+from .signing import sign, verify
+from .tag import TAG, Since, tag
 from .text_prompt import create, render
 
 
@@ -24,24 +29,42 @@ def prompt() -> None:
     """
 
 
-for command in (create, render, evaluate, explain, diff, mix, gates, approvals, import_prompt, export_prompt):
+COMMANDS = (
+    *(create, render, evaluate, explain, diff, mix, gates, approvals, import_prompt, export_prompt),
+    *(tag, sign, verify),
+)
+for command in COMMANDS:
     prompt.add_command(command)
 
 
 @prompt.command("list")
+@click.option("--name", metavar="GLOB", help="Only prompts of such a name, as in 'qa-*'.")
+@click.option("--task", help="Only prompts with a version for this task.")
+@click.option("--kind", help="Only prompts with a version for this kind of task; `shared` for shared ones.")
+@click.option("--method", help="Only prompts with a version that this method made.")
+@click.option("--tag", "tags", type=TAG, multiple=True, metavar="KEY=VALUE",
+              help="Only prompts with a version tagged so; repeat it for several tags.")  # fmt: skip
+@click.option("--alias", help="Only prompts with a version that this alias names.")
+@click.option("--since", type=Since(), metavar="DATE|30d", help="Only prompts with a version from then on.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N of them.")
 @output_option
-def list_prompts(output: str) -> None:
+def list_prompts(tags: Sequence[tuple[str, str]], output: str, **given: Any) -> None:
     """List prompts with their newest version and their aliases.
+
+    With several filters, one version has to fit them all.
 
     \b
     promptctl prompt list
-    promptctl prompt list -o name
+    promptctl prompt list --method coda --since 30d -o name
+    promptctl prompt list --name "qa-*" --tag team=search --alias production
     """
+    from registry.tagging.search import Search
+
     from ..access import opened
     from ..settings import Settings
 
     with opened(Settings()) as registry:
-        records = [plain(record) for record in registry.prompts()]
+        records = [plain(record) for record in registry.find(Search(tags=tuple(tags), **given))]
     if output == "table":
         records = [record | {"aliases": _spelled(record["aliases"])} for record in records]
     show(Listing("prompts", records, ("name", "kind", "latest", "aliases", "created_at")), output)
@@ -65,7 +88,7 @@ def show_prompt(reference: str, output: str) -> None:
     with opened(Settings()) as registry:
         if ":" in reference or "@" in reference:
             version = registry.resolve(reference)
-            record = {"reference": version.reference} | plain(version)
+            record = {"reference": version.reference} | plain(version) | {"tags": registry.tags.of(version.reference)}
             show_one("version", record, output, name="reference")
             return
         versions = registry.versions(reference)

@@ -62,6 +62,8 @@ def serve(
         new_labels=settings.new_labels,
         actor=settings.actor,
         known=settings.home / "known",
+        require_signed=settings.require_signed,
+        trusted_keys=settings.trusted_keys,
         quantize="int8" if int8 else None,
     )
     check_guarded(config)

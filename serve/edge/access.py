@@ -13,7 +13,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from registry.tokens import Role, Token, Tokens, hash_of_secret
+from registry.roles import NEEDED, Action, may
+from registry.tokens import Token, Tokens, hash_of_secret
 
 from ..config import ServeConfig
 from ..errors import NotAllowed, Unavailable
@@ -24,24 +25,22 @@ POLL_S = 2.0  # after which a revoked token lets nobody in
 HELD_S = 3600.0  # how long the last known tokens count while the registry does not answer
 
 OPEN = ("/healthz", "/v2/health")
-NEEDED: Mapping[Role, tuple[str, ...]] = {
-    "viewer": (
-        *("/v1/predict", "/v1/tasks", "/v1/status", "/v2", "/metrics", "/openapi.json"),
-        *("/v1/models", "/v1/completions", "/v1/chat", "/v1/embeddings"),
-    ),
-    "trainer": ("/v1/feedback",),
-    "promoter": ("/v1/sync",),
+PATHS: Mapping[Action, tuple[str, ...]] = {
+    "ask": ("/v1/predict", "/v1/completions", "/v1/chat", "/v1/embeddings", "/v2"),
+    "see": ("/v1/tasks", "/v1/status", "/v1/models", "/metrics", "/openapi.json"),
+    "correct": ("/v1/feedback",),
+    "follow": ("/v1/sync",),
 }
 
 
-def needed(path: str) -> Role | None:
-    """The role that a path asks for: none for health, an admin's where no rule is."""
+def needed(path: str) -> Action | None:
+    """What one does who asks at this path: nothing that takes a role for health, an admin's work where no rule is."""
     if _under(path, OPEN):
         return None
-    for role, paths in NEEDED.items():
+    for action, paths in PATHS.items():
         if _under(path, paths):
-            return role
-    return "admin"
+            return action
+    return "administer"
 
 
 class Keys:
@@ -85,8 +84,8 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one connection on, or refuse it."""
-        if scope["type"] != "lifespan" and (role := needed(scope["path"])) is not None:
-            refused = _refusal(scope, role)
+        if scope["type"] != "lifespan" and (action := needed(scope["path"])) is not None:
+            refused = _refusal(scope, action)
             if refused is not None:
                 return await refused(scope, receive, send)
         await self._app(scope, receive, send)
@@ -129,7 +128,8 @@ def check_guarded(config: ServeConfig) -> None:
         )
 
 
-def _refusal(scope: Scope, role: Role) -> Response | None:
+def _refusal(scope: Scope, action: Action) -> Response | None:
+    role = NEEDED[action]
     keys, path = scope["app"].state.keys, scope["path"]
     authorization = Headers(scope=scope).get("authorization", "")
     scheme, _, secret = authorization.partition(" ")
@@ -139,11 +139,14 @@ def _refusal(scope: Scope, role: Role) -> Response | None:
         return respond(error, path=path)
     if token is None:
         said = "the token is unknown, expired or revoked" if authorization else "this server asks for a token"
-        hint = "set PROMPTCTL_TOKEN, or send Authorization: Bearer TOKEN; promptctl token create makes one"
+        hint = (
+            "set PROMPTCTL_TOKEN, or send Authorization: Bearer TOKEN; "
+            f"promptctl token create NAME --role {role} makes one that may"
+        )
         response = respond(NotAllowed(said, hint=hint), path=path)
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
-    if token.may(role):
+    if may(token.role, action):
         return None
     error = NotAllowed(f"token {token.name!r} is a {token.role}'s, and this takes a {role}'s", hint="use another token")
     return respond(error, HTTPStatus.FORBIDDEN, path=path)

@@ -25,6 +25,7 @@ from ..routing.follower import Follower
 from ..routing.known import Known
 from ..routing.routing import Router
 from ..routing.shadow import Shadows
+from ..routing.signed import Required, Signatures
 from ..routing.snapshot import Passed, Served
 from ..schemas import FeedbackRequest, Input
 from ..work.work import QUEUE_TOKENS, Submit, Work
@@ -38,6 +39,7 @@ from .shortened import shortened
 from .stream import Stream
 
 TRIED = 4096
+ANY = Required()
 
 Value = TypeVar("Value")
 Read: TypeAlias = tuple[list[Example], list[Output | BaseException]]
@@ -53,11 +55,13 @@ class PromptEngine:
         *,
         deadline_s: float | None = None,
         known: Known | None = None,
+        required: Required = ANY,
         observer: Observer = SILENT,
     ) -> None:
         self.backbone, self._observer = backbone, observer
         self.agreement: Agreement | None = None  # with what the backbone answered in more bits
         self.bank = Bank(registry, backbone, observer=observer)
+        self._signatures = Signatures(registry, required, known.signed if known else {})
         self.work = Work(backbone, deadline_s, observer)
         self.follower = Follower(registry, self._bring, known)
         self.shadows = Shadows(self._answer_beside, lambda: self.waiting_tokens, QUEUE_TOKENS)
@@ -171,17 +175,19 @@ class PromptEngine:
 
     async def _bring(self, version: Version) -> Passed:
         """Load a version and have it answer a row once, so that what cannot answer is never swapped in."""
+        signed = await self._signatures.check(version)
         served = await self._load(version)
         if version.digest not in self._tried:
             await self._answers([Asked("a first row", served, first_row(served.task))], self.work.rush)
             self._tried[version.digest] = True
-        return Passed(version, served.task)
+        return Passed(version, served.task, signed)
 
     async def _answer_beside(self, shadow: Passed, row: Row) -> Answer:
         (found,) = await self._answers([Asked("a row beside", await self._load(shadow.version), row)], self.work.submit)
         return found
 
     async def _load(self, version: Version) -> Served:
+        await self._signatures.check(version)
         artifact, task = await self.bank.get(version.digest)
         return Served(version, artifact, task)
 

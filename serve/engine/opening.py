@@ -13,6 +13,7 @@ from methods.runtime.precision import lower
 from ..config import ServeConfig
 from ..metrics.observer import SILENT, Observer
 from ..routing.known import open_registry
+from ..routing.signed import Required
 from .agreement import agreement, probed
 from .engine import PromptEngine
 
@@ -26,7 +27,15 @@ async def opened(config: ServeConfig, observer: Observer = SILENT) -> AsyncItera
         backbone = await asyncio.to_thread(Backbone.load, config.backbone, device)
         if device == "cuda":
             lower(backbone, "bfloat16")
-        engine = partial(PromptEngine, backbone, registry, deadline_s=config.deadline_s, known=known, observer=observer)
+        engine = partial(
+            PromptEngine,
+            backbone,
+            registry,
+            deadline_s=config.deadline_s,
+            known=known,
+            required=Required(config.require_signed, config.trusted_keys),
+            observer=observer,
+        )
         if config.quantize is None:
             async with _started(engine()) as whole:
                 yield whole

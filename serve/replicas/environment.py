@@ -24,7 +24,13 @@ def from_environment() -> ServeConfig:
         port=8000,
         new_labels=os.environ.get("PROMPTCTL_NEW_LABELS", "true").lower() in ("1", "true", "yes", "on"),
         known=Path(home) / "known" if home else None,
+        require_signed=_words("PROMPTCTL_REQUIRE_SIGNED"),
+        trusted_keys=_words("PROMPTCTL_TRUSTED_KEYS"),
     )
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(os.environ.get(name, "").replace(",", " ").split())
 
 
 def _needed(name: str) -> str:

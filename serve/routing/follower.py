@@ -180,4 +180,6 @@ def _keep(known: Known, snapshot: Snapshot) -> None:
     """Keep what is served, as a registry would say it: without what was refused."""
     splits = {alias: registry.Split(one.candidate.version, one.percent) for alias, one in snapshot.splits.items()}
     aliases = {alias: one.version for alias, one in snapshot.served.items()}
-    known.save(ServingState(snapshot.epoch, aliases, splits))
+    held = (*snapshot.served.values(), *(one.candidate for one in snapshot.splits.values()))
+    signed = {one.version.reference: one.signed for one in held if one.signed is not None}
+    known.save(ServingState(snapshot.epoch, aliases, splits), signed)

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from methods import Artifact, Task
 from registry import Version
+from registry.signing.records import Signed
 
 from .split import Arm
 
@@ -18,6 +19,7 @@ class Passed:
 
     version: Version
     task: Task
+    signed: Signed | None = None  # who signed it, where somebody had to
 
 
 @dataclass(frozen=True)

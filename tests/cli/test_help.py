@@ -35,6 +35,8 @@ def test_each_command_is_there() -> None:
         *("feedback", "feedback send", "feedback list", "feedback drop", "correct"),
         *("continual", "continual report", "continual bench"),
         *("privacy", "privacy audit", "doctor"),
+        *("key", "key create", "key list", "key revoke", "prompt sign", "prompt verify", "prompt tag"),
+        *("webhook", "webhook create", "webhook list", "webhook delete", "webhook test", "webhook deliver"),
         *("serve status", "top", "token", "token create", "token list", "token revoke"),
         *("task", "task add", "task apply", "task list", "task show"),
         *("prompt", "prompt list", "prompt show", "prompt log", "prompt import", "prompt export"),

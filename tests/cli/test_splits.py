@@ -99,7 +99,12 @@ def test_a_server_that_answers_is_asked_to_follow_and_what_it_serves_is_said(
     ("status", "body", "said"),
     [
         (200, {"epochs": [3, 2]}, "{url} serves epoch 2 on all 2 replicas\n"),
-        (403, {}, "{url} follows within a second; asked to at once, it answered 403\n"),
+        (
+            403,
+            {},
+            "{url} follows within a second; asked to at once, it answered 403, "
+            "which takes a promoter's PROMPTCTL_TOKEN\n",
+        ),
         (200, {"epochs": []}, "{url} did not answer; it follows within a second of its return\n"),
         (200, [], "{url} did not answer; it follows within a second of its return\n"),
     ],

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -82,6 +83,18 @@ def promote(url: str, store: str, processes: str, rounds: str) -> None:
     at_once(int(processes), act)
 
 
+def claim(url: str, store: str, processes: str) -> None:
+    """Every process claims messages, a few at a time, until none are left."""
+
+    def act(_: int) -> None:
+        with closing(Registry.open(url, store)) as opened:
+            while claimed := opened.webhooks.claim(3, timedelta(minutes=1)):
+                for delivery in claimed:
+                    say(delivery.id)
+
+    at_once(int(processes), act)
+
+
 def upgrade(url: str, processes: str) -> None:
     """Every process upgrades the same database."""
     at_once(int(processes), lambda _: say(registry.upgrade(url)))
@@ -149,5 +162,5 @@ def _die_at(step: int, store: Path | None, act: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    jobs = [publish, promote, upgrade, open_registry, killed_publish, killed_upgrade]
+    jobs = [publish, promote, claim, upgrade, open_registry, killed_publish, killed_upgrade]
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])

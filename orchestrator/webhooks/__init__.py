@@ -1,0 +1,1 @@
+"""Telling others what happened to prompts: what waits in the registry's outbox, over HTTP."""
