@@ -198,7 +198,7 @@ def test_later_sessions_have_the_settings_of_the_first_and_refuse_others(
     list(learn(spec("places", hyperparameters={}), settings, Heard()))
     first, last = card(registry, "assistant:1"), card(registry, "assistant:3")
     assert last["hyperparameters"] == first["hyperparameters"]
-    for other in ({"random_features": 16}, {"components": 3}, {"read_layers": "last:1"}, {"length": 2}):
+    for other in ({"random_features": 16}, {"components": 3}, {"read_layers": "last:1"}, {"length": 3}):
         (name,) = other
         with pytest.raises(Exception, match=f"the first session decided .*{name}"):
             list(learn(spec("moods", hyperparameters=other), settings, Heard()))
