@@ -4,7 +4,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine, Pool, Select, create_engine, eve
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from .alone import alone
 from .columns import Base
 from .errors import Invalid, Unavailable
 from .guard import write_open
@@ -40,6 +41,10 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Time in which nobody else takes blobs away."""
+        return alone(self.engine)
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -31,6 +31,12 @@ class LateDatabase:
         with self._opened().write() as session:
             yield session
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Time in which nobody else takes blobs away."""
+        with self._opened().alone():
+            yield
+
     def close(self) -> None:
         """Close every connection."""
         if self._database is not None:

@@ -8,11 +8,15 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from .database import locked
+from .database import Database, locked
 from .errors import Conflict, Invalid, NotFound
+from .keeping import blobs
+from .keeping.blobs import Collected
+from .late import LateDatabase
 from .models import ParentRow, PromptRow, VersionRow
 from .records import Parent, Version
 from .runs import fence
+from .store import Store
 from .versions import VERSIONS, to_records
 
 
@@ -31,6 +35,23 @@ class Draft:
     parents: Sequence[Parent]
     message: str
     after: int | None = None  # the newest number that the prompt may have, 0 for none; without one, any
+
+
+def publish(database: Database | LateDatabase, store: Store, draft: Draft, blob: bytes) -> Version:
+    """The version of this draft, with its blob in the store; begun again where garbage was collected in between."""
+    while True:
+        try:
+            with database.write() as session:
+                version = reserve(session, draft)
+            if version.state != "PENDING":
+                return version
+            store.put(draft.digest, blob)
+            store.verify(draft.digest)
+            with database.write() as session:
+                return finish(session, version, draft)
+        except Collected:
+            with database.alone(), database.write() as session:
+                blobs.revive(session, draft.digest)
 
 
 def reserve(session: Session, draft: Draft) -> Version:
@@ -53,6 +74,16 @@ def reserve(session: Session, draft: Draft) -> Version:
             f"{version.digest}, not {draft.digest}",
             hint="publish different bytes under a different key",
         )
+    elif version.state == "DELETED":
+        raise Conflict(
+            f"idempotency key {draft.idempotency_key!r} stood for {prompt.name}:{version.number}, which was deleted",
+            hint="publish under another key",
+        )
+    if version.state == "FAILED":  # given up, and taken up again
+        version.state = "PENDING"
+        session.flush()
+    if version.state == "PENDING":
+        blobs.touch(session, draft.digest, draft.size)
     return _record(session, version.id)
 
 
@@ -60,8 +91,13 @@ def finish(session: Session, version: Version, draft: Draft) -> Version:
     """Make a PENDING version READY; its blob is in the store and was read back."""
     fence(session, draft.run_id, draft.attempt)
     _check_newest(session, draft, _locked_prompt(session, draft))
-    session.get_one(VersionRow, version.id, with_for_update={"key_share": True}).state = "READY"
-    session.flush()
+    row = session.get_one(VersionRow, version.id, with_for_update={"key_share": True})
+    if row.state == "FAILED":
+        raise Collected(version.reference)
+    if row.state == "PENDING":
+        blobs.hold(session, draft.digest)
+        row.state = "READY"
+        session.flush()
     return _record(session, version.id)
 
 
@@ -70,6 +106,11 @@ def _check_newest(session: Session, draft: Draft, prompt: PromptRow) -> None:
     ready = select(func.max(VersionRow.number)).where(VersionRow.prompt_id == prompt.id, VersionRow.state == "READY")
     newest = session.scalar(ready) or 0
     if draft.after is not None and newest != draft.after:
+        if newest < draft.after:
+            raise Conflict(
+                f"{prompt.name}:{draft.after}, which this version was begun from, was taken away; it is not published",
+                hint="give the command again",
+            )
         began = f"from {prompt.name}:{draft.after}" if draft.after else "as the first"
         raise Conflict(
             f"{prompt.name}:{newest} was published since this version was begun {began}; it is not published",

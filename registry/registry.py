@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from . import aliases, feedback, history, publishing, resolving, revisions, runs, serving, tasks, versions
+from . import aliases, feedback, history, publishing, resolving, retiring, revisions, runs, serving, tasks, versions
 from .aliases import Mover
 from .cached import CachedStore, cached
 from .canonical import digest_of, plain
@@ -16,6 +16,7 @@ from .prompts import list_prompts
 from .publishing import Draft
 from .records import AliasEvent, Move, Parent, Prompt, Run, ServingState, TaskRecord, Version
 from .references import PRODUCTION, check_name
+from .retiring import Retirement, Retiring
 from .store import Store, open_store
 
 
@@ -76,17 +77,10 @@ class Registry:
             message=message,
             after=after,
         )
-        with self._database.write() as session:
-            version = publishing.reserve(session, draft)
-        if version.state == "READY":
-            return version
-        self._store.put(draft.digest, blob)
-        self._store.get(draft.digest)
-        with self._database.write() as session:
-            return publishing.finish(session, version, draft)
+        return publishing.publish(self._database, self._store, draft, blob)
 
     def resolve(self, reference: str) -> Version:
-        """The READY version a reference names."""
+        """The version a reference names, READY or ARCHIVED; an alias names only what is READY."""
         with self._database.read() as session:
             return resolving.resolve(session, reference)
 
@@ -108,10 +102,27 @@ class Registry:
         with self._database.read() as session:
             return list_prompts(session)
 
-    def versions(self, name: str) -> list[Version]:
-        """Every version of a prompt, newest first, those still PENDING too."""
+    def versions(self, name: str, *, retired: bool = False, limit: int | None = None) -> list[Version]:
+        """The newest versions of a prompt, newest first, those still PENDING too.
+
+        Those that were archived, deleted or given up only when asked for.
+        """
         with self._database.read() as session:
-            return versions.list_versions(session, name)
+            return versions.list_versions(session, name, retired=retired, limit=limit)
+
+    def retire(
+        self, references: Sequence[str], action: Retirement, *, actor: str, reason: str = "", dry_run: bool = False
+    ) -> list[Version]:
+        """Archive, restore or delete versions, all or none; a version that is so already stays so.
+
+        Raises:
+            Conflict: an alias names one of them.
+        """
+        with self._database.write() as session:
+            there = retiring.retire(session, references, Retiring(action, actor, reason))
+            if dry_run:
+                session.rollback()
+        return there
 
     def promote(
         self, moves: Sequence[Move], *, actor: str, reason: str = "", dry_run: bool = False

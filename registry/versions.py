@@ -1,23 +1,31 @@
 """Versions as values, each with its parents."""
 
 from collections.abc import Iterable
-from typing import Literal, cast
+from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from .models import ParentRow, PromptRow, VersionRow
 from .prompts import known_prompt
-from .records import Lineage, Version
+from .records import Lineage, State, Version
+
+LISTED = ("PENDING", "READY")
+AT_ONCE = 1000  # values in one question; SQLite takes 32,766
 
 VERSIONS = select(VersionRow, PromptRow.name).join(PromptRow, PromptRow.id == VersionRow.prompt_id)
 
 
-def list_versions(session: Session, name: str) -> list[Version]:
-    """Every version of a prompt, newest first, those still PENDING too."""
-    prompt = known_prompt(session, name)
-    query = VERSIONS.where(VersionRow.prompt_id == prompt.id).order_by(VersionRow.number.desc())
-    return to_records(session, session.execute(query).all())
+def list_versions(session: Session, name: str, *, retired: bool = False, limit: int | None = None) -> list[Version]:
+    """The versions of a prompt, newest first, those still PENDING too; at most so many, if a limit is given.
+
+    Those that were archived, deleted or given up come along only when asked for.
+    """
+    query = VERSIONS.where(VersionRow.prompt_id == known_prompt(session, name).id)
+    if not retired:
+        query = query.where(VersionRow.state.in_(LISTED))
+    rows = session.execute(query.order_by(VersionRow.number.desc()).limit(limit))
+    return [record for some in rows.partitions(AT_ONCE) for record in to_records(session, some)]
 
 
 def to_records(session: Session, rows: Iterable[tuple[VersionRow, str]]) -> list[Version]:
@@ -44,7 +52,7 @@ def _to_record(row: VersionRow, name: str, parents: tuple[Lineage, ...]) -> Vers
         digest=row.digest,
         size=row.size,
         card=row.card,
-        state=cast(Literal["PENDING", "READY"], row.state),
+        state=cast(State, row.state),
         run_id=row.run_id,
         created_by=row.created_by,
         created_at=row.created_at,
