@@ -10,6 +10,7 @@ from .explain import explain
 from .mix import mix
 from .options import output_option
 from .output import Listing, plain, show, show_one
+from .retire import archive, delete, restore
 from .text_prompt import create, render
 
 
@@ -22,7 +23,7 @@ def prompt() -> None:
     """
 
 
-for command in (create, render, evaluate, explain, diff, mix, import_prompt, export_prompt):
+for command in (create, render, evaluate, explain, diff, mix, import_prompt, export_prompt, archive, restore, delete):
     prompt.add_command(command)
 
 
@@ -47,12 +48,15 @@ def list_prompts(output: str) -> None:
 
 @prompt.command("show")
 @click.argument("reference", shell_complete=complete.references)
+@click.option("--limit", type=click.IntRange(min=1), help="Of a bare name, so many of the newest versions.")
+@click.option("--archived", is_flag=True, help="Of a bare name, also versions archived, deleted or given up.")
 @output_option
-def show_prompt(reference: str, output: str) -> None:
+def show_prompt(reference: str, limit: int | None, archived: bool, output: str) -> None:
     """Show one version with its card; of a bare name, every version.
 
     \b
     promptctl prompt show sentiment           its versions, newest first
+    promptctl prompt show sentiment --limit 5 --archived
     promptctl prompt show sentiment:7         one version: card, parents, digest
     promptctl prompt show sentiment@staging
     """
@@ -66,7 +70,7 @@ def show_prompt(reference: str, output: str) -> None:
             record = {"reference": version.reference} | plain(version)
             show_one("version", record, output, name="reference")
             return
-        versions = registry.versions(reference)
+        versions = registry.versions(reference, retired=archived, limit=limit)
     records = [{"reference": version.reference} | plain(version) for version in versions]
     show(Listing("versions", records, columns, name="reference"), output)
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import IntegrityError, Invalid
+from ..errors import IntegrityError, Invalid, NotFound
 from ..files import CHUNK
 
 MEDIA_TYPE = "application/vnd.promptctl.registry.v1+jsonl"
@@ -76,6 +76,8 @@ def read_contents(path: Path) -> Contents:
         Invalid: it is no such tar, or has in it what such a tar has not.
         IntegrityError: a blob is not what its name says.
     """
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}")
     with path.open("rb") as file:
         small: dict[str, Any] = {}
         blobs: dict[str, Span] = {}

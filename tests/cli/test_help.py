@@ -40,7 +40,9 @@ def test_each_command_is_there() -> None:
         *("prompt", "prompt list", "prompt show", "prompt log", "prompt import", "prompt export"),
         *("prompt create", "prompt render", "prompt evaluate", "prompt explain", "prompt diff", "prompt mix"),
         *("run", "run list", "run show"),
-        *("db", "db upgrade", "db current", "db check"),
+        *("prompt archive", "prompt restore", "prompt delete"),
+        *("registry", "registry export", "registry import", "fsck", "gc"),
+        *("db", "db upgrade", "db current", "db check", "db backup"),
         *("config", "config list"),
     }
 
