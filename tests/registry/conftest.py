@@ -17,6 +17,7 @@ import pytest
 
 import registry as package
 from registry import Registry, Version
+from registry.keeping.keeper import Keeper
 
 Publish = Callable[..., Version]
 POSTGRESQL_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -145,6 +146,13 @@ def registry(database: str, store: str) -> Iterator[Registry]:
 
 
 @pytest.fixture
+def keeper(database: str, store: str) -> Iterator[Keeper]:
+    opened = Keeper.open(database, store)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 def publish(registry: Registry) -> Publish:
     """Publish a blob of its own content under a key of its own."""
 
@@ -158,11 +166,11 @@ def publish(registry: Registry) -> Publish:
 
 @pytest.fixture
 def work() -> Callable[..., list[str]]:
-    """Run a job of workers.py in processes of its own; the lines that it printed."""
+    """Run a job of workers.py, or another script, in processes of its own; the lines that it printed."""
 
-    def work(job: str, *arguments: object, path: Path | None = None) -> list[str]:
+    def work(job: str, *arguments: object, path: Path | None = None, of: str = "workers.py") -> list[str]:
         places = [str(path)] if path else []
-        script = Path(__file__).with_name("workers.py")
+        script = Path(__file__).with_name(of)
         done = subprocess.run(
             [sys.executable, script, job, *map(str, arguments)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join([*places, *sys.path])},
