@@ -4,16 +4,15 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 from sqlalchemy import URL
 
 from .database import read_url
-from .errors import Conflict, Unavailable
-from .files.folder import UNFINISHED
+from .errors import Unavailable
+from .files.fresh import fresh
 
 TOOL = "pg_dump"
 SUFFIXES = {"sqlite": "db", "postgresql": "dump"}
@@ -29,25 +28,8 @@ def backup(database_url: str, path: Path) -> Path:
         Unavailable: there is no database, no room, or no pg_dump.
     """
     url = read_url(database_url)
-    if path.exists():
-        raise Conflict(f"{path} exists", hint="choose another name: a backup replaces nothing")
-    beside = path.with_name(f"{UNFINISHED}{uuid4().hex}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        (_dump if url.get_backend_name() == "postgresql" else _vacuum)(url, beside)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        os.link(beside, path)
-    except FileExistsError as error:
-        raise Conflict(f"{path} exists", hint="choose another name: a backup replaces nothing") from error
-    except OSError as error:
-        if isinstance(error, Unavailable):
-            raise
-        raise Unavailable(f"cannot write the backup {path}: {error.strerror}") from error
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
+    with fresh(path) as copy:
+        (_dump if url.get_backend_name() == "postgresql" else _vacuum)(url, copy)
     return path
 
 

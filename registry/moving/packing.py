@@ -1,14 +1,11 @@
 """From a registry into a file."""
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
-from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Select, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -16,9 +13,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from .. import history, retiring
 from ..columns import Base
 from ..database import Database
-from ..errors import Conflict, Unavailable
 from ..files import CHUNK
-from ..files.folder import UNFINISHED
+from ..files.fresh import fresh
 from ..models import EventRow, ParentRow, PromptRow, RunRow, ServingRow, TaskRow, VersionRow
 from ..prompts import known_prompt
 from ..store import Store
@@ -42,27 +38,10 @@ class Packed:
 
 def pack(database: Database, store: Store, path: Path, names: Sequence[str]) -> Packed:
     """Write the registry, or some prompts and those that they were made from, to a file that is not there yet."""
-    if path.exists():
-        raise Conflict(f"{path} exists", hint="choose another name")
-    beside = path.with_name(f"{UNFINISHED}{uuid4().hex}")
-    try:
-        with database.alone(), TemporaryFile() as said, beside.open("xb") as file:
-            with database.read() as session:
-                packed, blobs = _write_lines(session, said, names)
-            packed = _write_tar(file, said, packed, blobs, store)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(beside, path)
-    except FileExistsError as error:
-        raise Conflict(f"{path} exists", hint="choose another name") from error
-    except OSError as error:
-        if isinstance(error, Unavailable):
-            raise
-        raise Unavailable(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
-    return packed
+    with fresh(path) as beside, database.alone(), TemporaryFile() as said, beside.open("wb") as file:
+        with database.read() as session:
+            packed, blobs = _write_lines(session, said, names)
+        return _write_tar(file, said, packed, blobs, store)
 
 
 def _write_tar(file: IO[bytes], said: IO[bytes], packed: Packed, blobs: dict[str, int], store: Store) -> Packed:

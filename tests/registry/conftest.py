@@ -9,15 +9,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 
 import registry as package
 from registry import Registry, Version
 from registry.keeping.keeper import Keeper
+from registry.revisions import exclusive
 
 Publish = Callable[..., Version]
 POSTGRESQL_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -27,6 +31,7 @@ class PostgresServer:
     """A throw-away server on a Unix socket, owned by a user that is not root."""
 
     def __init__(self, binaries: Path) -> None:
+        self.binaries = binaries
         self.folder = Path(tempfile.mkdtemp(prefix="promptctl-pg-"))
         self.user: str | None = None
         if os.getuid() == 0:
@@ -131,6 +136,19 @@ def _database(request: pytest.FixtureRequest, tmp_path: Path, template: str | No
     server.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
     yield server.url(name)
     server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def upgrade_to() -> Callable[[str, str], None]:
+    """Bring a database to an earlier revision than the head."""
+
+    def upgrade_to(revision: str, database_url: str) -> None:
+        with exclusive(database_url) as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", str(files("migrations")))
+            command.upgrade(config, revision)
+
+    return upgrade_to
 
 
 @pytest.fixture
