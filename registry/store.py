@@ -38,7 +38,7 @@ class Store:
     def get(self, digest: str) -> bytes:
         """The blob of a digest."""
         refuse_inside_write("reading a blob")
-        with self._answering(digest):
+        with self._answering(digest), self._there(digest):
             blob = self.files.read(key_of(digest))
         if (found := digest_of(blob)) != digest:
             raise _damaged(digest, found)
@@ -48,7 +48,7 @@ class Store:
         """The blob of a digest in pieces; whether they were its blob is known, and refused, after the last."""
         refuse_inside_write("reading a blob")
         hashed = sha256()
-        with self._answering(digest):
+        with self._answering(digest), self._there(digest):
             for chunk in self.files.chunks(key_of(digest)):
                 hashed.update(chunk)
                 yield chunk
@@ -82,13 +82,18 @@ class Store:
             self.files.clear(leftover)
 
     @contextmanager
-    def _answering(self, what: str) -> Iterator[None]:
+    def _there(self, digest: str) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
             raise IntegrityError(
-                f"the store at {masked(self.url)} has no blob {what}", hint="restore the store from a backup"
+                f"the store at {masked(self.url)} has no blob {digest}", hint="restore the store from a backup"
             ) from error
+
+    @contextmanager
+    def _answering(self, what: str) -> Iterator[None]:
+        try:
+            yield
         except Unavailable:
             raise
         except OSError as error:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EIO
 from typing import TYPE_CHECKING, cast
 
 from .kinds import CHUNK, Leftover
@@ -109,4 +110,4 @@ def _answering() -> Iterator[None]:
         client = sys.modules.get("botocore.exceptions")
         if client is None or not isinstance(error, client.BotoCoreError):
             raise
-        raise OSError(type(error).__name__) from error
+        raise OSError(EIO, type(error).__name__) from error

@@ -1,6 +1,8 @@
 """Processes that archive, delete, collect and check beside others, or die on the way; run like workers.py."""
 
 import multiprocessing
+import os
+import resource
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -119,6 +121,43 @@ def _import(url: str, store: str, file: str, step: int) -> None:
     workers.die_at(step, Path(store), lambda: keeper.unpack(Path(file)))
 
 
+def memory(folder: str, megabytes: str) -> None:
+    """Check, export and import a version of so many MiB; the MiB by which each made its process larger.
+
+    In the same process, the same with a small version comes before.
+    """
+    sizes = (1, int(megabytes))
+    assert wait(fork(lambda: [_publish_large(folder, size) for size in sizes] and None)) == 0
+    for act in ("check", "pack", "unpack"):
+        assert wait(fork(partial(_say_growth, act, folder, sizes))) == 0
+
+
+def _publish_large(folder: str, size: int) -> None:
+    with closing(Registry.open(*_places(folder, size))) as opened:
+        opened.publish("large", os.urandom(1 << 20) * size, {}, idempotency_key="k", actor="ada")
+
+
+def _say_growth(act: str, folder: str, sizes: tuple[int, int]) -> None:
+    peaks = []
+    for size in sizes:
+        with closing(Keeper.open(*_places(folder, size))) as keeper:
+            file = Path(folder, f"{size}.tar")
+            match act:
+                case "check":
+                    assert keeper.check().bytes == size << 20
+                case "pack":
+                    assert keeper.pack(file).size > size << 20
+                case _:
+                    with closing(Keeper.open(*_places(f"{folder}/other", size))) as other:
+                        assert other.unpack(file).blobs == 1
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    say(act, peaks[1] - peaks[0])
+
+
+def _places(folder: str, size: int) -> tuple[str, str]:
+    return f"sqlite:///{folder}/{size}/registry.db", f"{folder}/{size}/store"
+
+
 if __name__ == "__main__":
-    jobs = [race, collect_beside, killed, killed_import]
+    jobs = [race, collect_beside, killed, killed_import, memory]
     {job.__name__: job for job in jobs}[sys.argv[1]](*sys.argv[2:])

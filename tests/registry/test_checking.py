@@ -2,6 +2,7 @@
 
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,12 @@ def test_a_store_that_keeps_less_than_it_was_given_makes_no_version(
     with pytest.raises(IntegrityError, match="it is damaged"):
         publish(blob=b"whole")
     assert [version.state for version in registry.versions("sentiment")] == ["PENDING"]
+
+
+def test_a_large_blob_is_checked_exported_and_imported_piece_by_piece(
+    tmp_path: Path, work: Callable[..., list[str]]
+) -> None:
+    """96 MiB, and no process grows by more than a few pieces of 4 MiB."""
+    grown = dict(line.split() for line in work("memory", tmp_path, 96, of="keepers.py"))
+    assert set(grown) == {"check", "pack", "unpack"}
+    assert max(map(int, grown.values())) < 32

@@ -237,7 +237,6 @@ def test_a_tar_that_holds_anything_else_is_refused_before_anything_is_written(
         "device": (lambda: write(tar, content, link(tarfile.CHRTYPE)), "is no plain file"),
         "sparse": (lambda: write(tar, content, link(tarfile.GNUTYPE_SPARSE)), "is no plain file"),
         "long name": (lambda: write(tar, {**content, "x" * 300: b""}), "is no plain file"),
-        "huge": (lambda: tar.write_bytes(tar.read_bytes()[:-1024].rstrip(b"\0") + b""), ""),
         "cut": (lambda: tar.write_bytes(tar.read_bytes()[:-11000]), "refused|missing"),
         "twice": (lambda: tar.write_bytes(doubled(tar)), "twice"),
         "no index": (lambda: write(tar, {"oci-layout": content["oci-layout"]}), "no index"),
@@ -245,7 +244,6 @@ def test_a_tar_that_holds_anything_else_is_refused_before_anything_is_written(
         "no tar": (lambda: tar.write_bytes(b"something else entirely" * 100), "begins no member"),
         "empty": (lambda: tar.write_bytes(b""), "in the middle"),
     }
-    del hostile["huge"]
     whole = tar.read_bytes()
     for name, (spoil, said) in hostile.items():
         tar.write_bytes(whole)
@@ -285,7 +283,7 @@ def test_lines_that_do_not_fit_are_refused_before_anything_is_written(tar: Path,
         (retold(content, lambda lines: lines.replace(b'"state":"DELETED"', b'"state":"READY"')), "no blob|not DELETED"),
         (retold(content, lambda lines: lines.replace(b'"z":null', b'"z":NaN', 1)), "is none of a registry|not JSON"),
         (retold(content, lambda lines: lines.replace(b'"kind":"task"', b'"kind":"other"')), "none of a registry"),
-        (retold(content, lambda lines: lines + b"{}\n"), "line 22 of the file|none of a registry"),
+        (retold(content, lambda lines: lines + b"{}\n"), "is none of a registry"),
         (retold(content, lambda lines: lines + lines.split(b"\n")[0] + b"\n"), "not once what it is"),
     ]
     for files, said in spoiled:
@@ -318,16 +316,12 @@ def test_an_import_killed_at_any_step_leaves_the_registry_whole_and_can_be_given
     source[0].publish("solo", b"1", {}, idempotency_key="a", **ADA)
     source[0].promote([Move("solo:1")], **ADA)
     source[1].pack(tmp_path / "solo.tar", ["solo"])
-    seen = [
-        line.split()
-        for line in work(
-            "killed_import", empty_database, tmp_path / "other-store", tmp_path / "solo.tar", of="keepers.py"
-        )
-    ]
+    places = empty_database, tmp_path / "other-store", tmp_path / "solo.tar"
+    seen = [line.split() for line in work("killed_import", *places, of="keepers.py")]
     codes, versions = zip(*seen, strict=True)
     assert set(codes[:-1]) == {"99"}
     assert codes[-1] == "0"
-    assert len(codes) > 15
+    assert len(codes) > 10
     assert list(versions) == sorted(versions)
-    assert versions[0], versions[-1] == ("0", "1")
+    assert (versions[0], versions[-1]) == ("0", "1")
     assert other[0].resolve("solo").number == 1
