@@ -41,7 +41,7 @@ def publish(database: Database | LateDatabase, store: Store, draft: Draft, blob:
     """The version of this draft, with its blob in the store; begun again where garbage was collected in between."""
     while True:
         try:
-            with database.write() as session:
+            with database.write(lasting=False) as session:  # nobody is told the number before it is READY
                 version = reserve(session, draft)
             if version.state != "PENDING":
                 return version

@@ -12,10 +12,11 @@ from .canonical import digest_of, plain
 from .database import Database, connect
 from .feedback import Buffer, FeedbackCount, FeedbackTotal
 from .late import LateDatabase
+from .named import named
 from .prompts import list_prompts
 from .publishing import Draft
 from .records import AliasEvent, Move, Parent, Prompt, Run, ServingState, TaskRecord, Version
-from .references import PRODUCTION, check_name
+from .references import PRODUCTION, ByAlias, check_name, parse
 from .retiring import Retirement, Retiring
 from .store import Store, open_store
 
@@ -81,6 +82,10 @@ class Registry:
 
     def resolve(self, reference: str) -> Version:
         """The version a reference names, READY or ARCHIVED; an alias names only what is READY."""
+        if isinstance(asked := parse(reference), ByAlias):
+            with self._database.ask() as connection:
+                if (version := named(connection, asked.prompt, asked.alias)) is not None:
+                    return version
         with self._database.read() as session:
             return resolving.resolve(session, reference)
 

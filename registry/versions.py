@@ -1,9 +1,9 @@
 """Versions as values, each with its parents."""
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from .models import ParentRow, PromptRow, VersionRow
@@ -41,10 +41,11 @@ def to_records(session: Session, rows: Iterable[tuple[VersionRow, str]]) -> list
     )
     for version_id, name, number, digest, role in session.execute(query):
         lineage.setdefault(version_id, []).append(Lineage(name, number, digest, role))
-    return [_to_record(row, name, tuple(lineage.get(row.id, ()))) for row, name in rows]
+    return [to_record(row, name, tuple(lineage.get(row.id, ()))) for row, name in rows]
 
 
-def _to_record(row: VersionRow, name: str, parents: tuple[Lineage, ...]) -> Version:
+def to_record(row: VersionRow | Row[Any], name: str, parents: tuple[Lineage, ...]) -> Version:
+    """A row with the columns of a version as a value."""
     return Version(
         id=row.id,
         name=name,

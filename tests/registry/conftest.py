@@ -81,7 +81,7 @@ def _unprivileged() -> str:
     return "postgres" if "postgres" in known else "nobody"
 
 
-def _binaries() -> Path | None:
+def server_binaries() -> Path | None:
     on_path = shutil.which("initdb")
     folders = [Path(on_path).parent] if on_path else []
     return next((folder for folder in [*folders, *POSTGRESQL_FOLDERS] if (folder / "initdb").exists()), None)
@@ -90,7 +90,7 @@ def _binaries() -> Path | None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The server, with a database `template_head` at the head revision to copy from."""
-    binaries = _binaries()
+    binaries = server_binaries()
     if binaries is None:
         missing = "no PostgreSQL server binaries on this machine"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
