@@ -103,9 +103,11 @@ def finish(session: Session, version: Version, draft: Draft) -> Version:
 
 def _check_newest(session: Session, draft: Draft, prompt: PromptRow) -> None:
     """Refuse a draft that goes on from what is no longer the newest: the prompt is locked, so it stays so."""
+    if draft.after is None:
+        return
     ready = select(func.max(VersionRow.number)).where(VersionRow.prompt_id == prompt.id, VersionRow.state == "READY")
     newest = session.scalar(ready) or 0
-    if draft.after is not None and newest != draft.after:
+    if newest != draft.after:
         if newest < draft.after:
             raise Conflict(
                 f"{prompt.name}:{draft.after}, which this version was begun from, was taken away; it is not published",

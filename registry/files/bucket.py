@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EIO
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .kinds import CHUNK, Leftover
 
@@ -33,7 +33,7 @@ class Bucket:
         from fsspec.spec import AbstractBufferedFile
 
         with _answering():
-            file = self.filesystem.open(f"{self.root}/{key}", "wb", block_size=PART)
+            file: Any = self.filesystem.open(f"{self.root}/{key}", "wb", block_size=PART)
             try:
                 for chunk in chunks:
                     file.write(chunk)
@@ -77,11 +77,12 @@ class Bucket:
 
     def leftovers(self) -> list[Leftover]:
         """Uploads in parts that were never ended; S3 shows them in no listing, and keeps them for ever."""
-        if not hasattr(self.filesystem, "list_multipart_uploads"):
+        listing = getattr(self.filesystem, "list_multipart_uploads", None)
+        if listing is None:
             return []
         bucket, prefix = self._place()
         with _answering():
-            found = self.filesystem.list_multipart_uploads(bucket)
+            found: list[dict[str, Any]] = listing(bucket)
         return [
             Leftover(f"{upload['Key'].removeprefix(prefix)}{UPLOAD}{upload['UploadId']}", 0, upload["Initiated"])
             for upload in found
@@ -92,8 +93,9 @@ class Bucket:
         """Abort the upload."""
         bucket, prefix = self._place()
         key, _, upload = leftover.name.rpartition(UPLOAD)
+        filesystem: Any = self.filesystem  # S3's, as it had leftovers
         with _answering():
-            self.filesystem.abort_mpu(bucket, f"{prefix}{key}", upload)
+            filesystem.abort_mpu(bucket, f"{prefix}{key}", upload)
 
     def _place(self) -> tuple[str, str]:
         """The bucket, and what every key in it begins with."""

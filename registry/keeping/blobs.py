@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from ..database import locked
 from ..models import BlobRow, VersionRow
 
 NEEDING = ("PENDING", "READY", "ARCHIVED")
@@ -22,13 +22,16 @@ class Collected(Exception):
 
 def touch(session: Session, digest: str, size: int) -> None:
     """Say that somebody is about to store these bytes."""
-    now = datetime.now(UTC)
-    query = select(BlobRow).where(BlobRow.digest == digest)
-    row = locked(session, query, lambda: BlobRow(digest=digest, size=size, state="LIVE", touched_at=now))
-    if row.state != "LIVE":
+    values = {"digest": digest, "size": size, "state": "LIVE", "touched_at": datetime.now(UTC)}
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    live = insert(BlobRow).values(values)
+    live = live.on_conflict_do_update(
+        index_elements=[BlobRow.digest],
+        set_={"touched_at": live.excluded.touched_at},
+        where=BlobRow.state == "LIVE",
+    )
+    if session.execute(live.returning(BlobRow.digest)).first() is None:
         raise Collected(digest)
-    row.touched_at = now
-    session.flush()
 
 
 def hold(session: Session, digest: str) -> None:

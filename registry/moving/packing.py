@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from sqlalchemy import ColumnElement, Select, select, true
+from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from .. import history, retiring
@@ -131,8 +131,8 @@ def _versions(session: Session, among: ColumnElement[bool]) -> Iterator[VersionL
 
 
 def _keys(session: Session, ids: Sequence[int]) -> dict[int, str]:
-    query: Select[tuple[int, str]] = select(VersionRow.id, VersionRow.idempotency_key).where(VersionRow.id.in_(ids))
-    return {row[0]: row[1] for row in session.execute(query)}
+    query = select(VersionRow.id, VersionRow.idempotency_key).where(VersionRow.id.in_(ids))
+    return {id: key for id, key in session.execute(query)}  # noqa: C416  rows are no pairs to dict's type
 
 
 def _with_parents(session: Session, names: Sequence[str]) -> dict[int, str]:

@@ -44,6 +44,7 @@ def measure() -> Results:
 def _growth(backend: str, urls: Sequence[str], folder: Path) -> list[dict[str, object]]:
     with ExitStack() as held:
         works: list[dict[str, Work]] = []
+        took = 0.0
         for size, url in zip((FEW, MANY), urls, strict=True):
             took = _fill(url, size)
             opened = Registry.open(url, str(folder / f"{backend}-{size}"))
@@ -139,14 +140,14 @@ def _fill(url: str, versions: int) -> float:
     with engine.execution_options(write=True).begin() as connection:
         said = {"created_by": "bench", "created_at": now}
         prompt = {"id": 1, "name": "sentiment", "next_number": versions + 1}
-        connection.execute(insert(PromptRow.__table__), prompt | said)
+        connection.execute(insert(PromptRow), prompt | said)
         for start in range(0, versions, AT_ONCE):
             numbers = range(start + 1, min(start + AT_ONCE, versions) + 1)
             digests = {number: digest_of(b"%d" % number) for number in numbers}
             blobs = [{"digest": digest, "size": 4, "state": "LIVE", "touched_at": now} for digest in digests.values()]
-            connection.execute(insert(BlobRow.__table__), blobs)
+            connection.execute(insert(BlobRow), blobs)
             connection.execute(
-                insert(VersionRow.__table__),
+                insert(VersionRow),
                 [
                     {"prompt_id": 1, "number": number, "state": "READY", "digest": digests[number], "size": 4}
                     | {"card": card, "idempotency_key": f"k{number}", "message": "", "run_id": None}

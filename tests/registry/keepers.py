@@ -49,7 +49,7 @@ def collect_beside(url: str, store: str, publishers: str, rounds: str) -> None:
     def publish(process: int) -> None:
         with closing(Registry.open(url, store)) as opened:
             for step in range(int(rounds)):
-                blob = b"blob %d" % (step % 2)
+                blob = b"blob %d" % (step % 4)
                 version = opened.publish("race", blob, {}, idempotency_key=f"{process}-{step}", actor="ada")
                 assert opened.fetch(version) == blob
                 if step < int(rounds) - 1:
@@ -127,7 +127,8 @@ def memory(folder: str, megabytes: str) -> None:
     In the same process, the same with a small version comes before.
     """
     sizes = (1, int(megabytes))
-    assert wait(fork(lambda: [_publish_large(folder, size) for size in sizes] and None)) == 0
+    for size in sizes:
+        assert wait(fork(partial(_publish_large, folder, size))) == 0
     for act in ("check", "pack", "unpack"):
         assert wait(fork(partial(_say_growth, act, folder, sizes))) == 0
 
