@@ -43,29 +43,33 @@ def race(url: str, store: str, versions: str) -> None:
 
 
 def collect_beside(url: str, store: str, publishers: str, rounds: str) -> None:
-    """Processes publish and delete versions of the same few bytes while two others collect garbage without grace."""
-    done = multiprocessing.Value("i", 0)
+    """Processes publish and delete versions of the same few bytes while two others collect garbage without grace.
+
+    They go on until that many blobs were taken away, and each leaves one version at the end.
+    """
+    done, taken = multiprocessing.Value("i", 0), multiprocessing.Value("i", 0)
 
     def publish(process: int) -> None:
         with closing(Registry.open(url, store)) as opened:
-            for step in range(int(rounds)):
+            for step in range(100 * int(rounds)):
                 blob = b"blob %d" % (step % 4)
                 version = opened.publish("race", blob, {}, idempotency_key=f"{process}-{step}", actor="ada")
                 assert opened.fetch(version) == blob
-                if step < int(rounds) - 1:
-                    opened.retire([version.reference], "delete", actor="ada")
+                if step >= int(rounds) and taken.value >= int(rounds):
+                    break
+                opened.retire([version.reference], "delete", actor="ada")
         with done.get_lock():
             done.value += 1
 
     def collect() -> None:
         with closing(Keeper.open(url, store)) as keeper:
             while done.value < int(publishers):
-                say(len(keeper.collect(NOW)))
+                removed = len(keeper.collect(NOW))
+                with taken.get_lock():
+                    taken.value += removed
+        say(taken.value)
 
-    def act(process: int) -> None:
-        publish(process) if process < int(publishers) else collect()
-
-    workers.at_once(int(publishers) + 2, act)
+    workers.at_once(int(publishers) + 2, lambda process: publish(process) if process < int(publishers) else collect())
 
 
 def killed(what: str, url: str, store: str) -> None:
