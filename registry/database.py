@@ -4,7 +4,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,9 +48,11 @@ class Database:
         """Close every connection."""
         self.engine.dispose()
 
-    def alone(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
         """Time in which nobody else takes blobs away."""
-        return alone(self.engine)
+        with answering(self.engine), alone(self.engine):
+            yield
 
     @contextmanager
     def write(self, *, lasting: bool = True) -> Iterator[Session]:

@@ -103,7 +103,7 @@ class ParentRow(Base):
     __tablename__ = "version_parent"
 
     version_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"), primary_key=True)
-    parent_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"), primary_key=True)
+    parent_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"), primary_key=True, index=True)
     role: Mapped[str] = mapped_column(primary_key=True)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from .canonical import hash_of
@@ -65,10 +65,15 @@ def check_ready(session: Session, prompt: PromptRow, numbers: Iterable[int | Non
         )
 
 
+def last_hash(session: Session) -> str:
+    """Where the chain ends."""
+    last = select(func.max(VersionEventRow.id)).scalar_subquery()
+    return session.scalar(select(VersionEventRow.hash).where(VersionEventRow.id == last)) or ""
+
+
 def append(session: Session, event: VersionEventRow, reference: str) -> None:
     """Add an event after the last one."""
-    last = select(VersionEventRow.hash).order_by(VersionEventRow.id.desc()).limit(1)
-    event.previous = session.scalar(last) or ""
+    event.previous = last_hash(session)
     event.hash = hash_of_event(event, reference)
     session.add(event)
     session.flush()

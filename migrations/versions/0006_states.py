@@ -75,6 +75,7 @@ def _allow_states() -> None:
         )
     op.create_index("ix_prompt_version_prompt_id_state_number", "prompt_version", ["prompt_id", "state", "number"])
     op.create_index("ix_prompt_version_digest_state", "prompt_version", ["digest", "state"])
+    op.create_index("ix_version_parent_parent_id", "version_parent", ["parent_id"])
     op.create_index("ix_alias_event_hash", "alias_event", ["hash"])
     freeze(
         "prompt_version",

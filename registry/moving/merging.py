@@ -4,25 +4,25 @@ Into an empty registry everything comes as it was, down to the ids and the hashe
 events of a prompt are chained anew, behind those that are here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Table, delete, insert, select, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from .. import history, retiring
 from ..errors import Conflict
-from ..models import AliasRow, EventRow, ParentRow, PromptRow, RunRow, ServingRow, TaskRow, VersionEventRow, VersionRow
+from ..models import ParentRow, PromptRow, RunRow, TaskRow, VersionRow
 from ..serving import in_line
 from ..versions import AT_ONCE
-from .contents import Key, Said, event_row, step_row
-from .lines import EventLine, VersionLine
+from .batches import batches
+from .contents import Key, Said
+from .lines import VersionLine
+from .retelling import Ids, add_events, add_steps
 
 NUMBERED = ("prompt", "prompt_version", "version_event", "alias_event")  # tables that count their ids
 SAME = ("digest", "size", "card", "idempotency_key", "run_id", "created_by", "created_at", "message")
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,6 @@ class Merged:
     runs: int
 
 
-@dataclass(frozen=True)
-class _Ids:
-    """The ids here of what the file names."""
-
-    prompts: Mapping[str, int]
-    versions: Mapping[Key, int]
-    fresh: bool  # nothing was here, so ids are those of the file
-
-
 def new_versions(session: Session, said: Said) -> dict[Key, VersionLine]:
     """The versions that are not here yet.
 
@@ -53,7 +44,7 @@ def new_versions(session: Session, said: Said) -> dict[Key, VersionLine]:
     """
     new = dict(said.versions)
     keys = {(version.name, version.idempotency_key): key for key, version in said.versions.items()}
-    for names in _batches([prompt.name for prompt in said.prompts]):
+    for names in batches([prompt.name for prompt in said.prompts]):
         here = select(VersionRow, PromptRow.name).join(PromptRow, PromptRow.id == VersionRow.prompt_id)
         for row, name in session.execute(here.where(PromptRow.name.in_(names)).execution_options(yield_per=AT_ONCE)):
             line = new.pop((name, row.number), None)
@@ -81,9 +72,9 @@ def merge(session: Session, said: Said) -> Merged:
         prompts = _add_prompts(session, said, fresh)
     except IntegrityError as error:
         raise Conflict("somebody published in between", hint="give the command again") from error
-    ids = _Ids(_prompt_ids(session, said), _add_versions(session, said, new, fresh), fresh)
-    _add_steps(session, said, new, ids)
-    events = _add_events(session, said, serving, ids)
+    ids = Ids(_prompt_ids(session, said), _add_versions(session, said, new, fresh), fresh)
+    add_steps(session, said, new, ids)
+    events = add_events(session, said, serving, ids)
     if fresh:
         serving.epoch = max(serving.epoch, said.head.epoch)
         _count_on(session)
@@ -112,7 +103,7 @@ def _add_runs(session: Session, said: Said) -> int:
 
 def _add_prompts(session: Session, said: Said, fresh: bool) -> int:
     here: dict[str, PromptRow] = {}
-    for names in _batches([prompt.name for prompt in said.prompts]):
+    for names in batches([prompt.name for prompt in said.prompts]):
         query = select(PromptRow).where(PromptRow.name.in_(names)).order_by(PromptRow.id)
         here |= {row.name: row for row in session.scalars(query.with_for_update(key_share=True))}
     for prompt in said.prompts:
@@ -126,7 +117,7 @@ def _add_prompts(session: Session, said: Said, fresh: bool) -> int:
 
 def _prompt_ids(session: Session, said: Said) -> dict[str, int]:
     ids: dict[str, int] = {}
-    for names in _batches([prompt.name for prompt in said.prompts]):
+    for names in batches([prompt.name for prompt in said.prompts]):
         query = select(PromptRow.name, PromptRow.id).where(PromptRow.name.in_(names))
         ids |= {row[0]: row[1] for row in session.execute(query)}
     return ids
@@ -154,7 +145,7 @@ def _add_versions(session: Session, said: Said, new: Mapping[Key, VersionLine], 
         ("ARCHIVED", ("ARCHIVED",)),
         ("DELETED", ("DELETED",)),
     ):
-        for some in _batches([ids[key] for key, version in new.items() if version.state in on_the_way]):
+        for some in batches([ids[key] for key, version in new.items() if version.state in on_the_way]):
             step = update(VersionRow).where(VersionRow.id.in_(some)).values(state=state)
             session.execute(step, execution_options={"synchronize_session": False})
     return ids
@@ -163,76 +154,10 @@ def _add_versions(session: Session, said: Said, new: Mapping[Key, VersionLine], 
 def _version_ids(session: Session, prompts: Mapping[str, int]) -> dict[Key, int]:
     names = {id: name for name, id in prompts.items()}
     ids: dict[Key, int] = {}
-    for some in _batches(list(names)):
+    for some in batches(list(names)):
         query = select(VersionRow.prompt_id, VersionRow.number, VersionRow.id).where(VersionRow.prompt_id.in_(some))
         ids |= {(names[row[0]], row[1]): row[2] for row in session.execute(query)}
     return ids
-
-
-def _add_steps(session: Session, said: Said, new: Mapping[Key, VersionLine], ids: _Ids) -> None:
-    last = select(VersionEventRow.hash).order_by(VersionEventRow.id.desc()).limit(1)
-    previous = session.scalar(last) or ""
-    for step in said.steps:
-        key = (step.name, step.number)
-        if key not in new:  # what happened to a version here counts here
-            continue
-        row = step_row(step)
-        row.version_id, row.previous = ids.versions[key], previous
-        row.hash = previous = retiring.hash_of_event(row, f"{step.name}:{step.number}")
-        if ids.fresh:
-            row.id = step.id
-        session.add(row)
-    session.flush()
-
-
-def _add_events(session: Session, said: Said, serving: ServingRow, ids: _Ids) -> int:
-    here = _events_here(session, list(ids.prompts.values()))
-    named: dict[tuple[str, str], EventLine] = {}
-    added = 0
-    for event in said.events:
-        line = here.get((ids.prompts[event.name], event.alias), [])
-        row = event_row(event)
-        if event.generation <= len(line):
-            if _told(line[event.generation - 1]) != _told(row):
-                raise Conflict(
-                    f"{event.name}@{event.alias} went another way here, from its step {event.generation} on",
-                    hint="import the file into an empty registry",
-                )
-            continue
-        row.prompt_id, row.previous = ids.prompts[event.name], serving.head
-        row.hash = serving.head = history.hash_of_event(row, event.name)
-        if ids.fresh:
-            row.id = event.id
-        session.add(row)
-        named[event.name, event.alias] = event
-        added += 1
-    session.flush()
-    _point(session, named.values(), ids)
-    return added
-
-
-def _events_here(session: Session, prompts: Sequence[int]) -> dict[tuple[int, str], list[EventRow]]:
-    found: dict[tuple[int, str], list[EventRow]] = {}
-    for some in _batches(prompts):
-        query = select(EventRow).where(EventRow.prompt_id.in_(some)).order_by(EventRow.generation)
-        for row in session.scalars(query):
-            found.setdefault((row.prompt_id, row.alias), []).append(row)
-    return found
-
-
-def _told(row: EventRow) -> tuple[object, ...]:
-    return row.generation, row.old, row.new, row.candidate, row.percent, row.action, row.actor, row.reason, row.at
-
-
-def _point(session: Session, events: Iterable[EventLine], ids: _Ids) -> None:
-    """Have each alias name what its last event says."""
-    table: Table = AliasRow.__table__  # pyright: ignore[reportAssignmentType]  past the count of generations
-    for event in events:
-        prompt = session.get_one(PromptRow, ids.prompts[event.name])
-        retiring.check_ready(session, prompt, (event.new, event.candidate))
-        session.execute(delete(table).where(table.c.prompt_id == prompt.id, table.c.name == event.alias))
-        row = {"prompt_id": prompt.id, "name": event.alias, "number": event.new, "generation": event.generation}
-        session.execute(insert(table).values(**row, candidate=event.candidate, percent=event.percent))
 
 
 def _count_on(session: Session) -> None:
@@ -244,11 +169,6 @@ def _count_on(session: Session) -> None:
 
 
 def _insert(session: Session, kind: Any, rows: Sequence[Mapping[str, Any]]) -> int:
-    for some in _batches(rows):
+    for some in batches(rows):
         session.execute(insert(kind.__table__), some)
     return len(rows)
-
-
-def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), AT_ONCE):
-        yield items[start : start + AT_ONCE]
