@@ -14,7 +14,7 @@ from registry import IntegrityError, NotFound, Registry, Unavailable
 from registry.database import connect
 from registry.keeping.collecting import Removed
 from registry.keeping.keeper import Keeper
-from registry.store import key_of
+from registry.store import Store, key_of
 
 Work = Callable[..., list[str]]
 NOW = timedelta(0)
@@ -146,3 +146,38 @@ def test_collectors_beside_publishers_of_the_same_bytes_break_nothing(
     left = registry.versions("race")
     assert len(left) == 3
     assert all(registry.fetch(version).startswith(b"blob ") for version in left)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        ["UPDATE blob SET state = 'DELETING'"],
+        ["UPDATE prompt_version SET state = 'FAILED'"],
+        ["UPDATE prompt_version SET state = 'FAILED'", "DELETE FROM blob"],
+    ],
+    ids=["marked", "given up", "collected"],
+)
+def test_a_publisher_whose_bytes_were_collected_before_it_was_done_begins_again(
+    registry: Registry, keeper: Keeper, database: str, store: str, monkeypatch: pytest.MonkeyPatch, meanwhile: list[str]
+) -> None:
+    """It has stored and verified them, and then slept while a collector came by."""
+    verify, slept = Store.verify, list[str]()
+
+    def sleepy(there: Store, digest: str) -> int:
+        size = verify(there, digest)
+        if not slept:
+            slept.append(digest)
+            engine = connect(database)
+            with engine.begin() as connection:
+                for statement in meanwhile:
+                    connection.execute(text(statement))
+            engine.dispose()
+            there.remove(digest)
+        return size
+
+    monkeypatch.setattr(Store, "verify", sleepy)
+    version = registry.publish("a", b"blob", {}, idempotency_key="k", **ADA)
+    assert (version.number, version.state, slept) == (1, "READY", [version.digest])
+    assert registry.fetch(version) == b"blob"
+    assert keeper.check().problems == ()
+    assert Path(store, key_of(version.digest)).exists()
