@@ -34,9 +34,9 @@ def backup(database_url: str, path: Path) -> Path:
 
 
 def stamped(database_url: str, revision: str) -> str:
-    """A name for a backup: the revision, and the time to the second."""
+    """A name for a backup: the revision, and the time."""
     suffix = SUFFIXES[read_url(database_url).get_backend_name()]
-    return f"registry-{revision}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{suffix}"
+    return f"registry-{revision}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.{suffix}"
 
 
 def _vacuum(url: URL, path: Path) -> None:
