@@ -42,7 +42,7 @@ class Database:
     def ask(self) -> Iterator[Connection]:
         """A connection for a question or two, each of which sees what is committed by then."""
         with answering(self.engine), self.engine.connect() as connection:
-            yield connection
+            yield connection.execution_options(single=True)
 
     def close(self) -> None:
         """Close every connection."""
@@ -134,8 +134,10 @@ def _prepare(connection: Any, _record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("write")
-    if writes:
+    options = connection.get_execution_options()
+    if options.get("single"):  # each question is a transaction of its own
+        return
+    if writes := options.get("write"):
         connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if writes == 'passing' else 'FULL'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -1,9 +1,9 @@
 """Publishing in two short transactions around the upload: a PENDING number, then READY once the blob is safe."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -14,10 +14,10 @@ from .keeping import blobs
 from .keeping.blobs import Collected
 from .late import LateDatabase
 from .models import ParentRow, PromptRow, VersionRow
-from .records import Parent, Version
+from .records import Parent, State, Version
 from .runs import fence
 from .store import Store
-from .versions import VERSIONS, to_records
+from .versions import VERSIONS, to_record, to_records
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ def reserve(session: Session, draft: Draft) -> Version:
         session.add(version)
         session.flush()
         _add_parents(session, version, draft.parents)
+        if not draft.parents:
+            blobs.touch(session, draft.digest, draft.size)
+            return to_record(version, prompt.name, ())
     elif version.digest != draft.digest:
         raise Conflict(
             f"idempotency key {draft.idempotency_key!r} already stands for {prompt.name}:{version.number} with "
@@ -98,7 +101,7 @@ def finish(session: Session, version: Version, draft: Draft) -> Version:
         blobs.hold(session, draft.digest)
         row.state = "READY"
         session.flush()
-    return _record(session, version.id)
+    return replace(version, state=cast(State, row.state))
 
 
 def _check_newest(session: Session, draft: Draft, prompt: PromptRow) -> None:

@@ -30,9 +30,7 @@ def fsck(output: str) -> None:
     with opened(Settings(), dry_run=True, kind=Keeper) as keeper:
         health = keeper.check()
     show_one("fsck", plain(health), output, name="versions")
-    if health.problems:
-        more = [f"and {len(health.problems) - SHOWN} more"] if len(health.problems) > SHOWN else []
-        raise IntegrityError(
-            f"the registry is damaged in {len(health.problems)} places",
-            hint="\n".join([*health.problems[:SHOWN], *more]),
-        )
+    if problems := health.problems:
+        more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        where = "in one place" if len(problems) == 1 else f"in {len(problems)} places"
+        raise IntegrityError(f"the registry is damaged {where}", hint="\n".join([*problems[:SHOWN], *more]))
