@@ -5,25 +5,28 @@ from collections.abc import Sequence
 from alembic import op
 
 
-def freeze(table: str, message: str, *, keys: Sequence[str], when: str = "TRUE") -> None:
+def freeze(table: str, message: str, *, keys: Sequence[str], when: str = "TRUE", update: str = "") -> None:
     """Refuse UPDATE and DELETE of the rows for which `when` holds of OLD; on PostgreSQL TRUNCATE as well.
 
-    `keys` are the table's unique keys: SQLite's INSERT OR REPLACE deletes the rows in its way without asking
-    the DELETE trigger, so there an INSERT over a frozen row is refused.
+    Where some updates are let through, `update` says of OLD and NEW which ones are refused. `keys` are the table's
+    unique keys: SQLite's INSERT OR REPLACE deletes the rows in its way without asking the DELETE trigger, so there
+    an INSERT over a frozen row is refused.
     """
+    refused = {"UPDATE": update or when, "DELETE": when}
     if _is_postgresql():
         op.execute(_function(table, "frozen", f"RAISE EXCEPTION '{message}' USING ERRCODE = '23000';"))
-        op.execute(
-            f"CREATE TRIGGER frozen BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW WHEN ({when}) "
-            f"EXECUTE FUNCTION {table}_frozen()"
-        )
+        for action, condition in refused.items():
+            op.execute(
+                f"CREATE TRIGGER frozen_{action.lower()} BEFORE {action} ON {table} FOR EACH ROW WHEN ({condition}) "
+                f"EXECUTE FUNCTION {table}_frozen()"
+            )
         op.execute(
             f"CREATE TRIGGER kept BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {table}_frozen()"
         )
         return
-    for action in ("UPDATE", "DELETE"):
+    for action, condition in refused.items():
         op.execute(
-            f"CREATE TRIGGER {table}_frozen_{action.lower()} BEFORE {action} ON {table} WHEN {when} "
+            f"CREATE TRIGGER {table}_frozen_{action.lower()} BEFORE {action} ON {table} WHEN {condition} "
             f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
         )
     if not keys:
@@ -46,12 +49,20 @@ def refuse_insert(table: str, message: str, rows: str) -> None:
 
 
 def thaw(table: str) -> None:
-    """Take away what `freeze` made, for the time of a change to the table."""
+    """Take away what `freeze` and `refuse_insert` made, for the time of a change to the table."""
     if _is_postgresql():
-        op.execute(f"DROP FUNCTION {table}_frozen() CASCADE")
+        for name in ("frozen", "closed"):
+            op.execute(f"DROP FUNCTION IF EXISTS {table}_{name}() CASCADE")
         return
     for name in ("frozen_update", "frozen_delete", "closed"):
         op.execute(f"DROP TRIGGER IF EXISTS {table}_{name}")
+
+
+def unchanged(columns: Sequence[str]) -> str:
+    """The condition that an UPDATE leaves these columns as they were."""
+    if _is_postgresql():  # as text: json has no equality
+        return " AND ".join(f"NEW.{column}::text IS NOT DISTINCT FROM OLD.{column}::text" for column in columns)
+    return " AND ".join(f"NEW.{column} IS OLD.{column}" for column in columns)
 
 
 def _is_postgresql() -> bool:

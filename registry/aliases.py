@@ -7,7 +7,7 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from . import history
+from . import history, retiring
 from .errors import Conflict, Invalid, NotFound
 from .models import AliasRow, EventRow, PromptRow, ServingRow
 from .prompts import known_prompt
@@ -118,6 +118,7 @@ def _step(
     cleared: Clearance | None = None,
 ) -> AliasEvent:
     """Change the row, and write the event."""
+    retiring.check_ready(session, prompt, (goal.number, goal.candidate))
     row = session.get(AliasRow, (prompt.id, alias))
     old, generation = (row.number, row.generation) if row else (None, 0)
     if row is None:

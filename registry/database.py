@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Pool, Select, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Pool, Select, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from .alone import alone
 from .columns import Base
 from .errors import Invalid, Unavailable
 from .guard import write_open
@@ -37,15 +38,32 @@ class Database:
         with answering(self.engine), Session(engine) as session:
             yield session
 
+    @contextmanager
+    def ask(self) -> Iterator[Connection]:
+        """A connection for a question or two, each of which sees what is committed by then."""
+        with answering(self.engine), self.engine.connect() as connection:
+            yield connection.execution_options(single=True)
+
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A transaction that commits at the end of the block, or leaves nothing."""
-        engine = self.engine.execution_options(write=True)
+    def alone(self) -> Iterator[None]:
+        """Time in which nobody else takes blobs away."""
+        with answering(self.engine), alone(self.engine):
+            yield
+
+    @contextmanager
+    def write(self, *, lasting: bool = True) -> Iterator[Session]:
+        """A transaction that commits at the end of the block, or leaves nothing.
+
+        One that need not be `lasting` may be lost with the machine's power, until a lasting one has followed it.
+        """
+        engine = self.engine.execution_options(write="lasting" if lasting else "passing")
         with answering(self.engine), write_open(), Session(engine) as session, session.begin():
+            if not lasting and engine.dialect.name == "postgresql":
+                session.execute(text("SET LOCAL synchronous_commit = off"))
             yield session
 
 
@@ -116,7 +134,11 @@ def _prepare(connection: Any, _record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("write")
+    options = connection.get_execution_options()
+    if options.get("single"):  # each question is a transaction of its own
+        return
+    if writes := options.get("write"):
+        connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if writes == 'passing' else 'FULL'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

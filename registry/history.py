@@ -18,7 +18,7 @@ EVENTS = select(EventRow, PromptRow.name).join(PromptRow, PromptRow.id == EventR
 def append(session: Session, serving: ServingRow, event: EventRow, name: str) -> AliasEvent:
     """Add an event after the last one."""
     event.previous = serving.head
-    event.hash = serving.head = _hash(event, name)
+    event.hash = serving.head = hash_of_event(event, name)
     session.add(event)
     session.flush()
     return _to_record(event, name)
@@ -64,7 +64,7 @@ def verify(session: Session) -> int:
     """Walk the whole chain; the number of events, all of them intact."""
     previous, count = "", 0
     for event, name in session.execute(EVENTS.order_by(EventRow.id)):
-        if event.previous != previous or event.hash != _hash(event, name):
+        if event.previous != previous or event.hash != hash_of_event(event, name):
             raise IntegrityError(f"the history is broken at event {event.id} ({name}@{event.alias})")
         previous, count = event.hash, count + 1
     if session.get_one(ServingRow, 1).head != previous:
@@ -72,8 +72,11 @@ def verify(session: Session) -> int:
     return count
 
 
-def _hash(event: EventRow, name: str) -> str:
-    # what an event does not have is left out, so that those from before there was such a thing hash as they did
+def hash_of_event(event: EventRow, name: str) -> str:
+    """What an event says, and the event before it, in one hash.
+
+    What an event does not have is left out, so that those from before there was such a thing hash as they did.
+    """
     later = {"candidate": event.candidate, "percent": event.percent, "report": event.report}
     later |= {"forced": event.forced or None}
     return hash_of(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from . import revisions
@@ -26,10 +27,22 @@ class LateDatabase:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, lasting: bool = True) -> Iterator[Session]:
         """A transaction that commits at the end of the block, or leaves nothing."""
-        with self._opened().write() as session:
+        with self._opened().write(lasting=lasting) as session:
             yield session
+
+    @contextmanager
+    def ask(self) -> Iterator[Connection]:
+        """A connection for a question or two."""
+        with self._opened().ask() as connection:
+            yield connection
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Time in which nobody else takes blobs away."""
+        with self._opened().alone():
+            yield
 
     def close(self) -> None:
         """Close every connection."""

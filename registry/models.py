@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint, false
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .columns import Base
@@ -45,13 +45,18 @@ class RunRow(Base):
 
 
 class VersionRow(Base):
-    """A version: PENDING while its blob is on the way, READY and immutable after."""
+    """A version: PENDING while its blob is on the way, FAILED when it was given up, READY and immutable after.
+
+    From then on nothing changes but the state: to ARCHIVED and back, or to DELETED for good.
+    """
 
     __tablename__ = "prompt_version"
     __table_args__ = (
         UniqueConstraint("prompt_id", "number"),
         UniqueConstraint("prompt_id", "idempotency_key"),
-        CheckConstraint("state IN ('PENDING', 'READY')", name="state"),
+        CheckConstraint("state IN ('PENDING', 'READY', 'ARCHIVED', 'DELETED', 'FAILED')", name="state"),
+        Index(None, "prompt_id", "state", "number"),
+        Index(None, "digest", "state"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -68,13 +73,41 @@ class VersionRow(Base):
     message: Mapped[str]
 
 
+class VersionEventRow(Base):
+    """A version was archived, restored or deleted; append-only, chained by hash over the whole registry."""
+
+    __tablename__ = "version_event"
+    __table_args__ = (CheckConstraint("action IN ('archive', 'restore', 'delete')", name="action"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"), index=True)
+    action: Mapped[str]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    previous: Mapped[str]
+    hash: Mapped[str]
+
+
+class BlobRow(Base):
+    """Bytes that the store has or is about to get; DELETING is the tombstone under which they are taken away."""
+
+    __tablename__ = "blob"
+    __table_args__ = (CheckConstraint("state IN ('LIVE', 'DELETING')", name="state"),)
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int]
+    state: Mapped[str]
+    touched_at: Mapped[datetime]
+
+
 class ParentRow(Base):
     """What a version was made from."""
 
     __tablename__ = "version_parent"
 
     version_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"), primary_key=True)
-    parent_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"), primary_key=True)
+    parent_id: Mapped[int] = mapped_column(ForeignKey("prompt_version.id"), primary_key=True, index=True)
     role: Mapped[str] = mapped_column(primary_key=True)
 
 
@@ -111,6 +144,7 @@ class EventRow(Base):
         ForeignKeyConstraint(["prompt_id", "candidate"], ["prompt_version.prompt_id", "prompt_version.number"]),
         CheckConstraint("action IN ('set', 'rollback', 'canary', 'shadow', 'stop')", name="action"),
         CheckConstraint(SPLIT, name="split"),
+        Index(None, "hash"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

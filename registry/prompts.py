@@ -19,8 +19,8 @@ def known_prompt(session: Session, name: str) -> PromptRow:
 
 def list_prompts(session: Session) -> list[Prompt]:
     """Every prompt, by name."""
-    ready = select(VersionRow.prompt_id, func.max(VersionRow.number)).where(VersionRow.state == "READY")
-    latest = {row[0]: row[1] for row in session.execute(ready.group_by(VersionRow.prompt_id))}
+    of_prompt = select(func.max(VersionRow.number)).where(VersionRow.prompt_id == PromptRow.id)
+    latest = of_prompt.where(VersionRow.state == "READY").scalar_subquery()  # one look into an index a prompt
     aliases: dict[int, dict[str, int]] = {}
     for alias in session.scalars(select(AliasRow).order_by(AliasRow.name)):
         aliases.setdefault(alias.prompt_id, {})[alias.name] = alias.number
@@ -28,9 +28,9 @@ def list_prompts(session: Session) -> list[Prompt]:
         Prompt(
             name=row.name,
             kind="shared" if row.name.startswith("shared/") else "task",
-            latest=latest.get(row.id),
+            latest=newest,
             aliases=aliases.get(row.id, {}),
             created_at=row.created_at,
         )
-        for row in session.scalars(select(PromptRow).order_by(PromptRow.name))
+        for row, newest in session.execute(select(PromptRow, latest).order_by(PromptRow.name))
     ]

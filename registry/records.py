@@ -7,6 +7,7 @@ from typing import Literal
 
 RunStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "INTERRUPTED"]
 Action = Literal["set", "rollback", "canary", "shadow", "stop"]
+State = Literal["PENDING", "READY", "ARCHIVED", "DELETED", "FAILED"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Lineage:
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a prompt; once READY it never changes. `digest` reads `sha256:` and 64 hex digits."""
+    """One version of a prompt; once READY nothing but its state changes. `digest` reads `sha256:` and 64 hex digits."""
 
     id: int
     name: str
@@ -37,7 +38,7 @@ class Version:
     digest: str
     size: int
     card: Mapping[str, object]
-    state: Literal["PENDING", "READY"]
+    state: State
     run_id: str | None
     created_by: str
     created_at: datetime

@@ -5,17 +5,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from . import aliases, feedback, history, publishing, resolving, revisions, runs, serving, tasks, versions
+from . import aliases, feedback, history, publishing, resolving, retiring, revisions, runs, serving, tasks, versions
 from .aliases import Mover
 from .cached import CachedStore, cached
 from .canonical import digest_of, plain
 from .database import Database, connect
 from .feedback import Buffer, FeedbackCount, FeedbackTotal
 from .late import LateDatabase
+from .named import named
 from .prompts import list_prompts
 from .publishing import Draft
 from .records import AliasEvent, Move, Parent, Prompt, Run, ServingState, TaskRecord, Version
-from .references import PRODUCTION, check_name
+from .references import PRODUCTION, ByAlias, check_name, parse
+from .retiring import Retirement, Retiring
 from .review.reviews import Reviews
 from .signing.records import Signer
 from .signing.signatures import Signatures
@@ -97,14 +99,7 @@ class Registry:
             message=message,
             after=after,
         )
-        with self._database.write() as session:
-            version = publishing.reserve(session, draft)
-        if version.state == "READY":
-            return version
-        self._store.put(draft.digest, blob)
-        self._store.get(draft.digest)
-        with self._database.write() as session:
-            return publishing.finish(session, version, draft, self._signer)
+        return publishing.publish(self._database, self._store, draft, blob, self._signer)
 
     def check_signer(self) -> None:
         """Refuse to begin what could not be signed in the end; without a signer, nothing is signed."""
@@ -112,7 +107,11 @@ class Registry:
             self.signatures.check_signer(self._signer)
 
     def resolve(self, reference: str) -> Version:
-        """The READY version a reference names."""
+        """The version a reference names, READY or ARCHIVED; an alias names only what is READY."""
+        if isinstance(asked := parse(reference), ByAlias):
+            with self._database.ask() as connection:
+                if (version := named(connection, asked.prompt, asked.alias)) is not None:
+                    return version
         with self._database.read() as session:
             return resolving.resolve(session, reference)
 
@@ -143,10 +142,27 @@ class Registry:
         with self._database.read() as session:
             return find(session, search)
 
-    def versions(self, name: str) -> list[Version]:
-        """Every version of a prompt, newest first, those still PENDING too."""
+    def versions(self, name: str, *, retired: bool = False, limit: int | None = None) -> list[Version]:
+        """The newest versions of a prompt, newest first, those still PENDING too.
+
+        Those that were archived, deleted or given up only when asked for.
+        """
         with self._database.read() as session:
-            return versions.list_versions(session, name)
+            return versions.list_versions(session, name, retired=retired, limit=limit)
+
+    def retire(
+        self, references: Sequence[str], action: Retirement, *, actor: str, reason: str = "", dry_run: bool = False
+    ) -> list[Version]:
+        """Archive, restore or delete versions, all or none; a version that is so already stays so.
+
+        Raises:
+            Conflict: an alias names one of them.
+        """
+        with self._database.write() as session:
+            there = retiring.retire(session, references, Retiring(action, actor, reason))
+            if dry_run:
+                session.rollback()
+        return there
 
     def versions_of(self, run_id: str) -> list[Version]:
         """The READY versions that a run published, by prompt."""

@@ -12,9 +12,12 @@ from .records import Version
 from .references import ByAlias, ByDigest, ByNumber, parse
 from .versions import VERSIONS, to_records
 
+RESOLVED = ("READY", "ARCHIVED")
+AFTER_HEX = "g"
+
 
 def resolve(session: Session, reference: str) -> Version:
-    """The READY version a reference names."""
+    """The version a reference names, READY or ARCHIVED."""
     named = parse(reference)
     prompt = known_prompt(session, named.prompt)
     found = VERSIONS.where(VersionRow.prompt_id == prompt.id)
@@ -22,8 +25,9 @@ def resolve(session: Session, reference: str) -> Version:
         case ByNumber(number=number):
             rows = session.execute(found.where(VersionRow.number == number)).all()
         case ByDigest(start=start):
-            ready = found.where(VersionRow.digest.startswith(start), VersionRow.state == "READY")
-            rows = session.execute(ready.order_by(VersionRow.number.desc())).all()
+            within = VersionRow.digest.between(start, start + AFTER_HEX)  # a prefix, as an index can look it up
+            there = found.where(within, VersionRow.state.in_(RESOLVED)).order_by(VersionRow.state.desc())
+            rows = session.execute(there.order_by(VersionRow.number.desc())).all()
             _one_digest(rows, reference)
         case ByAlias(alias=alias):
             named_now = select(AliasRow.number).where(AliasRow.prompt_id == prompt.id, AliasRow.name == alias)
@@ -35,12 +39,19 @@ def resolve(session: Session, reference: str) -> Version:
             f"prompt {prompt.name!r} has no version {reference.removeprefix(prompt.name)[1:]}",
             hint="look at its list of versions",
         )
-    if rows[0][0].state != "READY":
-        raise NotFound(
-            f"version {reference} is not ready: publishing it has not finished",
-            hint="resume the run that publishes it",
-        )
+    if (state := rows[0][0].state) not in RESOLVED:
+        raise _unreadable(reference, state)
     return to_records(session, rows[:1])[0]
+
+
+def _unreadable(reference: str, state: str) -> NotFound:
+    if state == "DELETED":
+        return NotFound(f"version {reference} was deleted", hint="look at the prompt's list of versions")
+    given_up = ", and it was given up" if state == "FAILED" else ""
+    return NotFound(
+        f"version {reference} is not ready: publishing it has not finished{given_up}",
+        hint="resume the run that publishes it",
+    )
 
 
 def _one_digest(rows: Sequence[Row[VersionRow, str]], reference: str) -> None:

@@ -10,12 +10,16 @@ from typing import Any
 
 from sqlalchemy import Connection, NullPool, inspect, text
 
+from .alone import alone
+from .backup import backup, stamped
 from .database import answering, connect, read_url
 from .errors import IntegrityError, Unavailable
 from .models import Base
 
 VERSION_TABLE = "promptctl_alembic_version"
 ADVISORY_LOCK = 0x70726F6D707463
+
+logger = logging.getLogger(__name__)
 
 
 def head() -> str:
@@ -52,7 +56,7 @@ def upgrade(database_url: str) -> str:
     """Bring the database to the head, from however many processes at once; returns the head."""
     if current(database_url) == head():
         return head()
-    with exclusive(database_url) as connection:
+    with _copied(database_url), exclusive(database_url) as connection:
         _refuse_newer(_current(connection))
         _run_alembic(connection)
     return head()
@@ -68,6 +72,23 @@ def check(database_url: str) -> list[str]:
     with answering(engine), engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=alembic_options())
         return [_describe(difference) for difference in compare_metadata(context, Base.metadata)]
+
+
+@contextmanager
+def _copied(database_url: str) -> Iterator[None]:
+    """On SQLite, alone with a backup of what is there; a server has backups of its own."""
+    url = read_url(database_url)
+    if url.get_backend_name() != "sqlite":
+        yield
+        return
+    engine = connect(database_url, NullPool)
+    with alone(engine):  # of several upgrades at once, one makes the backup
+        revision = current(database_url)
+        _refuse_newer(revision)
+        if revision not in (None, head()):
+            path = Path(url.database or "").with_name(stamped(database_url, revision))
+            logger.warning("the registry database is upgraded; as it was, it is kept at %s", backup(database_url, path))
+        yield
 
 
 @contextmanager

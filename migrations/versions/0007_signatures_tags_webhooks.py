@@ -6,7 +6,7 @@ from alembic import op
 from migrations.triggers import freeze
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Time = sa.DateTime(timezone=True)

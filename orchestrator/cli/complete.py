@@ -9,6 +9,8 @@ import click
 if TYPE_CHECKING:
     from registry import Registry
 
+NEWEST = 100  # versions of a prompt
+
 
 def prompts(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Names of prompts."""
@@ -20,7 +22,7 @@ def references(_ctx: click.Context, _parameter: click.Parameter, incomplete: str
     name = re.split("[:@]", incomplete)[0]
     match incomplete[len(name) : len(name) + 1]:
         case ":":
-            return _found(lambda registry: (v.reference for v in registry.versions(name)), incomplete)
+            return _found(lambda registry: (v.reference for v in registry.versions(name, limit=NEWEST)), incomplete)
         case "@":
             return _found(lambda registry: _aliases(registry, name), incomplete)
         case _:

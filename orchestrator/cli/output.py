@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -56,7 +56,7 @@ def show_one(noun: str, record: object, output: str, *, name: str = "name") -> N
 
 
 def plain(value: Any) -> Any:
-    """Values as JSON has them; times in UTC as RFC 3339."""
+    """Values as JSON has them; times in UTC as RFC 3339, spans in hours."""
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
@@ -65,6 +65,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return f"{value / timedelta(hours=1):g}h"
     return value
 
 

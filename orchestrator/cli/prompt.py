@@ -15,6 +15,7 @@ from .gates import gates
 from .mix import mix
 from .options import output_option
 from .output import Listing, plain, show, show_one
+from .retire import archive, delete, restore
 from .signing import sign, verify
 from .tag import TAG, Since, tag
 from .text_prompt import create, render
@@ -31,7 +32,7 @@ def prompt() -> None:
 
 COMMANDS = (
     *(create, render, evaluate, explain, diff, mix, gates, approvals, import_prompt, export_prompt),
-    *(tag, sign, verify),
+    *(tag, sign, verify, archive, restore, delete),
 )
 for command in COMMANDS:
     prompt.add_command(command)
@@ -72,12 +73,15 @@ def list_prompts(tags: Sequence[tuple[str, str]], output: str, **given: Any) -> 
 
 @prompt.command("show")
 @click.argument("reference", shell_complete=complete.references)
+@click.option("--limit", type=click.IntRange(min=1), help="Of a bare name, so many of the newest versions.")
+@click.option("--archived", is_flag=True, help="Of a bare name, also versions archived, deleted or given up.")
 @output_option
-def show_prompt(reference: str, output: str) -> None:
+def show_prompt(reference: str, limit: int | None, archived: bool, output: str) -> None:
     """Show one version with its card; of a bare name, every version.
 
     \b
     promptctl prompt show sentiment           its versions, newest first
+    promptctl prompt show sentiment --limit 5 --archived
     promptctl prompt show sentiment:7         one version: card, parents, digest
     promptctl prompt show sentiment@staging
     """
@@ -91,7 +95,7 @@ def show_prompt(reference: str, output: str) -> None:
             record = {"reference": version.reference} | plain(version) | {"tags": registry.tags.of(version.reference)}
             show_one("version", record, output, name="reference")
             return
-        versions = registry.versions(reference)
+        versions = registry.versions(reference, retired=archived, limit=limit)
     records = [{"reference": version.reference} | plain(version) for version in versions]
     show(Listing("versions", records, columns, name="reference"), output)
 

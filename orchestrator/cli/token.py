@@ -1,6 +1,5 @@
 """`promptctl token`: who may ask a server that others can reach."""
 
-import re
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -9,27 +8,12 @@ import click
 
 from .options import output_option
 from .output import Listing, plain, show, show_one
+from .spans import Span
 
 if TYPE_CHECKING:
     from registry.tokens import Role, Tokens
 
 COLUMNS = ("name", "role", "state", "created_by", "created_at", "expires_at")
-UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-
-
-class Span(click.ParamType):
-    """A time like 12h, 30d or 8w."""
-
-    name = "span"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read it."""
-        if isinstance(value, timedelta):
-            return value
-        found = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is no time; write 12h, 30d or 8w", param, ctx)
-        return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 @click.group()

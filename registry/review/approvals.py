@@ -54,13 +54,16 @@ def approve(session: Session, version: Version, alias: str, approver: str, reaso
             reason=reason,
             at=datetime.now(UTC),
         )
-        session.add(row)
-        session.flush()
-        line = Line(
-            "approve", f"{version.reference} for {alias}", "", approver, reason, row.at, _hash(row, prompt.name)
-        )
-        ledger.append(session, line)
+        keep(session, row, prompt.name)
     return _to_record(row, version.name)
+
+
+def keep(session: Session, row: ApprovalRow, name: str) -> None:
+    """Add an approval of a version of that prompt, and a line of it."""
+    session.add(row)
+    session.flush()
+    what = f"{name}:{row.number} for {row.alias}"
+    ledger.append(session, Line("approve", what, "", row.approver, row.reason, row.at, _hash(row, name)))
 
 
 def listed(session: Session, version: Version | None, alias: str | None = None) -> list[Approval]:

@@ -58,12 +58,17 @@ def record(session: Session, findings: Findings, actor: str) -> GateReport:
         actor=actor,
         at=datetime.now(UTC),
     )
-    row.hash = _hash(row, version.name)
+    return _to_record(keep(session, row, version.name), version.name)
+
+
+def keep(session: Session, row: ReportRow, name: str) -> ReportRow:
+    """Add a report of a prompt of that name, and a line of it."""
+    row.hash = _hash(row, name)
     session.add(row)
     session.flush()
-    outcome, line = "passed" if row.passed else "refused", f"{version.reference} for {row.alias}"
-    ledger.append(session, Line("gate", line, outcome, actor, "", row.at, row.hash))
-    return _to_record(row, version.name)
+    outcome, line = "passed" if row.passed else "refused", f"{name}:{row.number} for {row.alias}"
+    ledger.append(session, Line("gate", line, outcome, row.actor, "", row.at, row.hash))
+    return row
 
 
 def of_version(session: Session, version: Version) -> list[GateReport]:

@@ -9,14 +9,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 
 import registry as package
 from registry import Registry, Version
+from registry.keeping.keeper import Keeper
+from registry.revisions import exclusive
 
 Publish = Callable[..., Version]
 POSTGRESQL_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -26,6 +31,7 @@ class PostgresServer:
     """A throw-away server on a Unix socket, owned by a user that is not root."""
 
     def __init__(self, binaries: Path) -> None:
+        self.binaries = binaries
         self.folder = Path(tempfile.mkdtemp(prefix="promptctl-pg-"))
         self.user: str | None = None
         if os.getuid() == 0:
@@ -75,7 +81,7 @@ def _unprivileged() -> str:
     return "postgres" if "postgres" in known else "nobody"
 
 
-def _binaries() -> Path | None:
+def server_binaries() -> Path | None:
     on_path = shutil.which("initdb")
     folders = [Path(on_path).parent] if on_path else []
     return next((folder for folder in [*folders, *POSTGRESQL_FOLDERS] if (folder / "initdb").exists()), None)
@@ -84,7 +90,7 @@ def _binaries() -> Path | None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The server, with a database `template_head` at the head revision to copy from."""
-    binaries = _binaries()
+    binaries = server_binaries()
     if binaries is None:
         missing = "no PostgreSQL server binaries on this machine"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
@@ -133,6 +139,19 @@ def _database(request: pytest.FixtureRequest, tmp_path: Path, template: str | No
 
 
 @pytest.fixture
+def upgrade_to() -> Callable[[str, str], None]:
+    """Bring a database to an earlier revision than the head."""
+
+    def upgrade_to(revision: str, database_url: str) -> None:
+        with exclusive(database_url) as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", str(files("migrations")))
+            command.upgrade(config, revision)
+
+    return upgrade_to
+
+
+@pytest.fixture
 def store(tmp_path: Path) -> str:
     return str(tmp_path / "store")
 
@@ -140,6 +159,13 @@ def store(tmp_path: Path) -> str:
 @pytest.fixture
 def registry(database: str, store: str) -> Iterator[Registry]:
     opened = Registry.open(database, store)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def keeper(database: str, store: str) -> Iterator[Keeper]:
+    opened = Keeper.open(database, store)
     yield opened
     opened.close()
 
@@ -158,11 +184,11 @@ def publish(registry: Registry) -> Publish:
 
 @pytest.fixture
 def work() -> Callable[..., list[str]]:
-    """Run a job of workers.py in processes of its own; the lines that it printed."""
+    """Run a job of workers.py, or another script, in processes of its own; the lines that it printed."""
 
-    def work(job: str, *arguments: object, path: Path | None = None) -> list[str]:
+    def work(job: str, *arguments: object, path: Path | None = None, of: str = "workers.py") -> list[str]:
         places = [str(path)] if path else []
-        script = Path(__file__).with_name("workers.py")
+        script = Path(__file__).with_name(of)
         done = subprocess.run(
             [sys.executable, script, job, *map(str, arguments)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join([*places, *sys.path])},

@@ -42,7 +42,7 @@ def test_a_late_registry_makes_no_database(tmp_path: Path, store: str) -> None:
 def test_what_was_fetched_once_is_there_when_the_store_is_not(database: str, store: str, cache: Path) -> None:
     opened = Registry.open(database, store, cache=cache)
     one, other = (opened.publish("p", blob, {}, idempotency_key=str(blob), actor="ada") for blob in (b"one", b"other"))
-    shutil.rmtree(cache)  # publishing reads back what it wrote
+    assert not cache.exists(), "publishing reads back what the store has"
     opened.fetch(one)
     shutil.rmtree(store)
     assert opened.fetch(one) == b"one"
@@ -59,6 +59,7 @@ def test_what_was_fetched_once_is_there_when_the_store_is_not(database: str, sto
 def test_a_damaged_copy_is_fetched_again(database: str, store: str, cache: Path) -> None:
     opened = Registry.open(database, store, cache=cache)
     version = opened.publish("p", b"one", {}, idempotency_key="k", actor="ada")
+    opened.fetch(version)
     kept = blob_of(cache, version.digest)
     kept.write_bytes(b"two")
     assert opened.fetch(version) == b"one"
@@ -69,6 +70,8 @@ def test_a_damaged_copy_is_fetched_again(database: str, store: str, cache: Path)
 def test_the_cache_keeps_what_it_is_told_and_no_more(database: str, store: str, cache: Path) -> None:
     opened = Registry.open(database, store, cache=cache)
     one, other = (opened.publish("p", blob, {}, idempotency_key=str(blob), actor="ada") for blob in (b"one", b"other"))
+    opened.fetch(one)
+    opened.fetch(other)
     blob_of(cache, one.digest).unlink()
     assert not opened.keep([one.digest, f"sha256:{'0' * 64}"])
     assert opened.keep([one.digest])

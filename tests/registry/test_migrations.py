@@ -3,21 +3,20 @@
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 import registry as package
 from registry import Move, Parent, Registry, Unavailable
-from registry.canonical import hash_of
+from registry.canonical import digest_of, hash_of
 from registry.database import connect, read_url
-from registry.revisions import exclusive
+from registry.keeping.keeper import Keeper
+from registry.store import key_of
 
 Work = Callable[..., list[str]]
 
@@ -152,9 +151,9 @@ def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(
 
 
 def test_a_history_from_before_there_were_candidates_stays_whole_and_frozen(
-    empty_database: str, engine: Engine, store: str
+    empty_database: str, engine: Engine, store: str, upgrade_to: Callable[[str, str], None]
 ) -> None:
-    _upgrade_to("0002", empty_database)
+    upgrade_to("0002", empty_database)
     at = datetime(2026, 5, 1, tzinfo=UTC)
     step = {"name": "old", "alias": "production", "generation": 1, "old": None, "new": 1, "action": "set"}
     step |= {"actor": "ada", "reason": "", "at": at.isoformat(), "previous": ""}
@@ -184,11 +183,53 @@ def test_a_history_from_before_there_were_candidates_stays_whole_and_frozen(
     registry.close()
 
 
-def _upgrade_to(revision: str, database_url: str) -> None:
-    with exclusive(database_url) as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", str(files("migrations")))
-        command.upgrade(config, revision)
+def test_versions_from_before_blobs_had_rows_keep_their_bytes_and_can_be_retired(
+    empty_database: str, engine: Engine, store: str, upgrade_to: Callable[[str, str], None], work: Work
+) -> None:
+    """A READY version, its child, and one that is PENDING, of revision 0004, upgraded by processes that are killed."""
+    upgrade_to("0004", empty_database)
+    blob, other = b"soft", b"half"
+    key = Path(store) / key_of(digest_of(blob))
+    key.parent.mkdir(parents=True)
+    key.write_bytes(blob)
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    said = {"at": at if engine.dialect.name == "postgresql" else "2026-05-01 00:00:00.000000"}
+    columns = "id, prompt_id, number, state, digest, size, card, idempotency_key, created_by, created_at, message"
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO prompt (id, name, next_number, created_by, created_at) VALUES (7, 'old', 4, 'ada', :at)"),
+            said,
+        )
+        for number, state, digest in ((1, "READY", blob), (2, "PENDING", blob), (3, "PENDING", other)):
+            connection.execute(
+                text(
+                    f"INSERT INTO prompt_version ({columns}) VALUES "
+                    f"(:number, 7, :number, :state, :digest, 4, '{{}}', :key, 'ada', :at, '')"
+                ),
+                said | {"number": number, "state": state, "digest": digest_of(digest), "key": f"k{number}"},
+            )
+        connection.execute(text("INSERT INTO version_parent VALUES (2, 1, 'init')"))
+        connection.execute(text("UPDATE prompt_version SET state = 'READY' WHERE number = 2"))
+    seen = work("killed_upgrade", empty_database)
+    assert len(seen) > 15
+    assert set(seen[:-2]) <= {"99 0004", f"99 {HEAD}"}
+    assert package.current(empty_database) == HEAD
+    assert package.check(empty_database) == []
+    registry, keeper = Registry.open(empty_database, store), Keeper.open(empty_database, store)
+    health = keeper.check()
+    assert (health.versions, health.blobs, health.pending, health.problems) == (2, 1, 1, ())
+    assert registry.fetch(registry.resolve("old:2")) == blob
+    registry.retire(["old:1", "old:2"], "delete", actor="ada")
+    assert [(one.kind, one.name) for one in keeper.collect(timedelta(0))] == [
+        ("version", "old:3"),
+        *sorted(("blob", digest_of(bytes)) for bytes in (blob, other)),
+    ]
+    assert not key.exists()
+    for statement in ("UPDATE prompt_version SET size = 5", "UPDATE version_parent SET role = 'x'"):
+        with pytest.raises(IntegrityError, match="immutable"), engine.begin() as connection:
+            connection.execute(text(statement))
+    registry.close()
+    keeper.close()
 
 
 def test_a_newer_database_is_refused_by_both_revisions_names(

@@ -117,7 +117,7 @@ def killed_publish(url: str, store: str) -> None:
             opened.publish("race", b"soft", {}, idempotency_key="k", actor="ada")
 
     for step in count(1):
-        code = wait(fork(lambda step=step: _die_at(step, Path(store), act)))
+        code = wait(fork(lambda step=step: die_at(step, Path(store), act)))
         with closing(Registry.open(url, store)) as opened:
             versions = opened.versions("race") if opened.prompts() else []
             ready = [version for version in versions if version.state == "READY"]
@@ -131,13 +131,13 @@ def killed_upgrade(url: str) -> None:
     """Upgrade in a process killed at its first statement, then at its second, until one survives."""
     registry.check(url)
     for step in count(1):
-        code = wait(fork(lambda step=step: _die_at(step, None, lambda: say(registry.upgrade(url)))))
+        code = wait(fork(lambda step=step: die_at(step, None, lambda: say(registry.upgrade(url)))))
         say(code, registry.current(url))
         if code != KILLED:
             return
 
 
-def _die_at(step: int, store: Path | None, act: Callable[[], None]) -> None:
+def die_at(step: int, store: Path | None, act: Callable[[], object]) -> None:
     """Die without a word at the given step, where each statement, commit and file operation is a step."""
     steps: Iterator[int] = count(1)
 
