@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-cache-dir -q
 ONLY ?=
-HALF := tests/methods tests/privacy tests/test_quickstart.py tests/test_readme.py
+HALF := tests/methods tests/privacy tests/registry tests/test_quickstart.py tests/test_readme.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install dev quickstart check test bench clean

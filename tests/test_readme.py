@@ -117,7 +117,7 @@ def executed(text: str, opened: Shell) -> str:
 
 def shape(text: str) -> list[str]:
     """Lines with every number and digest blotted out, and runs of blanks as one."""
-    blotted = re.sub(r"\bsha256:[0-9a-f]+|\b\d[\d.,:TZ-]*\b(?:e-?\d+)?", "#", text)
+    blotted = re.sub(r"\b(?:sha256:[0-9a-f]+|[0-9a-f]{64}\b)|\b\d[\d.,:TZ-]*\b(?:e-?\d+)?", "#", text)
     blotted = re.sub(r"\b(positive|negative)\b", "LABEL", blotted)
     return [re.sub(r"[ ─]+", " ", line).strip() for line in blotted.splitlines()]
 

@@ -36,7 +36,7 @@ def test_a_candidate_leaves_the_alias_where_it_is(promoted: Registry) -> None:
     state = promoted.serving_state()
     assert state.aliases["sentiment", "production"].number == 2
     split = state.splits["sentiment", "production"]
-    assert (split.candidate, split.percent) == (promoted.resolve("sentiment:3"), 10)
+    assert (split.candidate.reference, split.candidate.card, split.percent) == ("sentiment:3", {}, 10)
     promoted.promote([canary("sentiment:3", 50)], actor="ada")
     assert promoted.serving_state().splits["sentiment", "production"].percent == 50
     assert promoted.verify_history() == 4
