@@ -1,6 +1,5 @@
 """One run, from a spec to published versions: check the data, train on Ray Train, publish."""
 
-import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +29,7 @@ from .specs import RunSpec, Split, TaskSpec, parse
 from .spending import Spending, planned
 from .start import pinned, versions
 from .tasks import find
+from .threads import per_worker
 from .tracking import Tracker
 
 
@@ -84,7 +84,7 @@ def plan(spec: RunSpec, settings: Settings, registry: Registry, show: Show) -> J
         teachers=teachers,
         dp=dp,
         earlier=tuple(earlier(origins, registry, show)) if spec.method in CONTINUAL else (),
-        threads=max(1, (os.cpu_count() or 1) // max(1, spec.workers)),
+        threads=per_worker(spec.workers),
     )
 
 
