@@ -343,7 +343,7 @@ def test_a_row_that_waits_too_long_is_named_and_given_up(
         engine = PromptEngine(tiny, registry, deadline_s=0.1)
         await engine.follower.start()
         held = threading.Event()
-        blocking = asyncio.create_task(engine.work.alone(lambda: held.wait(20)))
+        blocking = asyncio.create_task(engine.work.alone(lambda: held.wait(2)))
         try:
             with pytest.raises(errors.TimedOut, match=r"row \d+: it has waited for 0\.1 s and was not run"):
                 await engine.predict([MIXED[0]] * 250)
